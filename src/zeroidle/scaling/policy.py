@@ -1,0 +1,169 @@
+"""How many workers should there be: `desired(view) -> n`, a pure function of a view and of folded events.
+
+A policy is called at every arrival, completion and worker-ready, and at the time that it names itself in
+`Decision.wake_at`. It reads no clock: `view.now` is the time. The live loop and the simulator call the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A worker that has been started and has not taken a job yet."""
+
+    since: float
+    expected_ready_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a policy may know. Times are seconds on one monotonic clock.
+
+    `queued` counts waiting jobs that may trigger scaling, `queued_low` those submitted with lowPriority.
+    `oldest_at` is when the longest-waiting of `queued` was submitted; `idle_since` holds, for each ready
+    worker without a job, the time of its last completion (or of becoming ready), longest idle first.
+    """
+
+    now: float
+    queued: int
+    oldest_at: float | None
+    in_flight: int
+    ready: int
+    starting: Sequence[Starting] = ()
+    idle_since: Sequence[float] = ()
+    queued_low: int = 0
+    concurrency: int = 1
+    min_workers: int = 0
+    max_workers: int = 3
+    boot_s: float = 1.0
+
+    @property
+    def live(self) -> int:
+        """Workers that exist: ready or starting."""
+        return self.ready + len(self.starting)
+
+    def clamp(self, n: int) -> int:
+        """`n` within the endpoint's limits."""
+        return max(self.min_workers, min(self.max_workers, n))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The wanted number of workers, and when to ask again if nothing happens before."""
+
+    n: int
+    wake_at: float | None = None
+
+
+class ScalingPolicy(Protocol):
+    """A rule that says how many workers an endpoint should have."""
+
+    def arrived(self, now: float, count: int = 1) -> None:
+        """`count` jobs came in."""
+
+    def left(self, now: float, waited_s: float, ran_s: float) -> None:
+        """A job ended after waiting `waited_s` and running `ran_s`."""
+
+    def started(self, now: float, boot_s: float) -> None:
+        """A worker became ready after `boot_s`."""
+
+    def desired(self, view: View) -> Decision:
+        """The wanted number of workers."""
+
+
+class _Stateless:
+    """Folds no events."""
+
+    def arrived(self, now: float, count: int = 1) -> None:
+        """Nothing is learnt."""
+
+    def left(self, now: float, waited_s: float, ran_s: float) -> None:
+        """Nothing is learnt."""
+
+    def started(self, now: float, boot_s: float) -> None:
+        """Nothing is learnt."""
+
+
+def _keep_idle(view: View, n: int, idle_timeout_s: float) -> Decision:
+    """Never below the busy, the starting and the not yet timed-out idle workers; wakes at the next time-out."""
+    fresh = [at for at in view.idle_since if view.now - at < idle_timeout_s]
+    kept = view.live - (len(view.idle_since) - len(fresh))
+    wake = min(fresh) + idle_timeout_s if fresh else None
+    return Decision(view.clamp(max(n, kept)), wake)
+
+
+def _earlier(a: float | None, b: float | None) -> float | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+class Default(_Stateless):
+    """Starts the first worker at once, then one for every `concurrency` waiting jobs that no worker covers.
+
+    A started worker is credited with the work it will take, so one burst does not start a worker per call.
+    Idle workers stay for `idle_timeout_s`.
+    """
+
+    def __init__(self, idle_timeout_s: float = 5.0) -> None:
+        self.idle_timeout_s = idle_timeout_s
+
+    def desired(self, view: View) -> Decision:
+        """ceil(demand / concurrency), kept up while workers are inside their idle time-out."""
+        need = math.ceil((view.queued + view.in_flight) / view.concurrency)
+        if need == 0 and view.queued_low and view.live == 0 and view.max_workers:
+            need = 0  # lowPriority alone never starts a worker (RunPod's rule)
+        return _keep_idle(view, need, self.idle_timeout_s)
+
+
+class QueueDelay(_Stateless):
+    """RunPod's QUEUE_DELAY: the first request from zero starts one worker at once; after that each request
+    that has waited longer than `delay_s` adds one worker, once; idle workers stop after `idle_timeout_s`.
+
+    Source: runpod/docs, endpoint pages ("With zero workers initially, the first request adds one worker.
+    Subsequent requests add workers only after waiting in the queue for the defined number of delay seconds").
+    How many are added at one check is not documented; this is the once-per-request reading.
+    """
+
+    def __init__(self, delay_s: float = 4.0, idle_timeout_s: float = 5.0) -> None:
+        self.delay_s = delay_s
+        self.idle_timeout_s = idle_timeout_s
+        self._waiting: list[float] = []  # arrival times of jobs that have not yet added a worker
+
+    def arrived(self, now: float, count: int = 1) -> None:
+        """Remembers when each job came, to know when it has waited too long."""
+        self._waiting.extend([now] * count)
+
+    def desired(self, view: View) -> Decision:
+        """Adds one worker per request that is over the delay and still waiting."""
+        # The queue is first in, first out: the waiting jobs are the youngest `queued` arrivals.
+        del self._waiting[: max(0, len(self._waiting) - view.queued)]
+        n, wake = view.live, None
+        if n == 0 and view.queued:
+            n = 1
+            self._waiting[:1] = []
+        while self._waiting and view.now - self._waiting[0] >= self.delay_s and n < view.max_workers:
+            n += 1
+            del self._waiting[0]
+        if self._waiting and n < view.max_workers:
+            wake = max(view.now, self._waiting[0] + self.delay_s)
+        kept = _keep_idle(view, n - len(view.idle_since), self.idle_timeout_s)
+        stale = [at for at in view.idle_since if view.now - at >= self.idle_timeout_s]
+        return Decision(view.clamp(n - len(stale)), _earlier(wake, kept.wake_at))
+
+
+class RequestCount(_Stateless):
+    """RunPod's REQUEST_COUNT: ceil((in queue + in progress) / `per_worker`), without an idle time-out.
+
+    Source: runpod/docs, endpoint-configurations ("idle timeout only effective with queue delay").
+    """
+
+    def __init__(self, per_worker: int = 4) -> None:
+        self.per_worker = per_worker
+
+    def desired(self, view: View) -> Decision:
+        """The formula, within the endpoint's limits."""
+        return Decision(view.clamp(math.ceil((view.queued + view.in_flight) / self.per_worker)))
