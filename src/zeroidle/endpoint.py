@@ -1,0 +1,55 @@
+"""What a user declares: one endpoint with its handler, interpreter, limits, timeouts and environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+#: RunPod's retention of results: 30 minutes after /run, 1 minute after /runsync (5 with a wait).
+RETENTION_ASYNC_S = 1800.0
+RETENTION_SYNC_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """Which rule decides the number of workers. `value` is seconds for queue_delay, jobs per worker for
+    request_count; the default rule takes none."""
+
+    kind: Literal["default", "queue_delay", "request_count"] = "default"
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint as it is served. Built by `project.load`, which is the only place that reads files and flags.
+
+    `handler` is the Python file, `root` the folder it runs in (its own imports and files are found there),
+    `python` the interpreter. Times are in seconds, sizes in bytes. `retries` is how often a job is tried again
+    after its worker was lost before it is set aside as poison.
+    """
+
+    name: str
+    handler: Path
+    root: Path
+    python: str
+    sdk: Literal["auto", "shim", "real"] = "auto"
+    min_workers: int = 0
+    max_workers: int = 3
+    idle_s: float = 5.0
+    scaler: Scaler = field(default_factory=Scaler)
+    timeout_s: float = 600.0
+    ttl_s: float = 86_400.0
+    concurrency: int = 1
+    retries: int = 2
+    lease_s: float = 30.0
+    start_timeout_s: float = 420.0
+    retention_s: float = RETENTION_ASYNC_S
+    retention_sync_s: float = RETENTION_SYNC_S
+    max_body_bytes: int = 10 * 1024 * 1024
+    max_body_sync_bytes: int = 20 * 1024 * 1024
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # The environment may hold secrets.
+        return f"Endpoint({self.name!r}, handler={str(self.handler)!r}, workers=({self.min_workers}, {self.max_workers}))"

@@ -1,0 +1,1 @@
+"""Places where workers run: the protocol and its implementations."""

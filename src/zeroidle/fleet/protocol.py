@@ -1,0 +1,54 @@
+"""A fleet: a place where we start and stop worker processes ourselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from zeroidle.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a worker process ended. `code` is the exit status, or minus the signal number."""
+
+    worker_id: str
+    code: int
+    out_of_memory: bool = False
+
+    def __str__(self) -> str:
+        if self.out_of_memory:
+            return "out of memory"
+        return f"exit {self.code}" if self.code >= 0 else f"signal {-self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A worker that the fleet has started. `log_path` holds its standard output and error."""
+
+    worker_id: str
+    endpoint: str
+    pid: int
+    log_path: Path
+
+
+class Fleet(Protocol):
+    """Start, stop, list. Nothing here knows of jobs."""
+
+    async def start(self, endpoint: Endpoint, worker_id: str, env: dict[str, str]) -> Running:
+        """Starts one worker in its own process group and working directory. Raises WorkerError with one sentence
+        when the interpreter or the handler file is not there."""
+
+    async def stop(self, worker_id: str, grace_s: float) -> None:
+        """Asks it to end (SIGTERM), after `grace_s` kills its whole process group; returns when all are gone."""
+
+    def list(self) -> Sequence[Running]:
+        """Workers that live now."""
+
+    def on_exit(self, listener: Callable[[Exit], None]) -> None:
+        """Calls `listener` on the loop whenever a worker has ended, for whatever reason."""
+
+    async def close(self) -> None:
+        """Kills everything that is left."""
