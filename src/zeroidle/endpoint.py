@@ -52,4 +52,4 @@ class Endpoint:
 
     def __repr__(self) -> str:
         # The environment may hold secrets.
-        return f"Endpoint({self.name!r}, handler={str(self.handler)!r}, workers=({self.min_workers}, {self.max_workers}))"
+        return f"Endpoint({self.name!r}, handler={str(self.handler)!r})"

@@ -1,0 +1,48 @@
+"""Request and Response: what the gateway's handlers take and give, whatever server carries them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from zeroidle.job import Spooled
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, body complete. `path` is percent-decoded without the query; header names are lower case.
+
+    A body of 256 KiB or more was received into a file of the spool and is a `Spooled`. `alive()` tells whether
+    the client is still connected: ask it before handing something out that cannot be taken back.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | Spooled = b""
+    peer: str = ""
+    alive: Callable[[], bool] = lambda: True
+
+    def param(self, name: str) -> str | None:
+        """The last value of a query parameter."""
+        if not self.query:
+            return None
+        values = parse_qs(self.query, keep_blank_values=True).get(name)
+        return values[-1] if values else None
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP answer. `body` is bytes, a file to send, or an iterator of chunks (sent chunked)."""
+
+    status: int = 200
+    body: bytes | Path | AsyncIterator[bytes] = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+#: What a server hosts.
+Handler = Callable[[Request], Awaitable[Response]]

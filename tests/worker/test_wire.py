@@ -1,0 +1,27 @@
+"""Frames survive any way of cutting the byte stream, and nonsense is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroidle_worker import wire
+
+frames = st.lists(
+    st.tuples(st.integers(wire.HELLO, wire.DRAIN), st.dictionaries(st.text(), st.integers()), st.binary(max_size=300))
+)
+
+
+@given(frames, st.integers(1, 40))
+def test_any_cut_of_the_stream_gives_the_same_frames(items: list[tuple[int, dict[str, int], bytes]], step: int) -> None:
+    data = b"".join(wire.pack(*item) for item in items)
+    unpacker = wire.Unpacker()
+    got = [frame for at in range(0, len(data), step) for frame in unpacker.feed(data[at : at + step])]
+    assert [tuple(frame) for frame in got] == items
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x06\x01\x00\x00\x00\x01[", b"\0" * 20])
+def test_nonsense_is_refused(data: bytes) -> None:
+    with pytest.raises(wire.ProtocolError):
+        list(wire.Unpacker().feed(data))
