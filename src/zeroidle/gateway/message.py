@@ -14,8 +14,10 @@ from zeroidle.job import Spooled
 class Request:
     """One HTTP request, body complete. `path` is percent-decoded without the query; header names are lower case.
 
-    A body of 256 KiB or more was received into a file of the spool and is a `Spooled`. `alive()` tells whether
-    the client is still connected: ask it before handing something out that cannot be taken back.
+    A body of 256 KiB or more was received into a file of the spool and is a `Spooled`. A handler that answers below
+    400 owns that file from then on; after an error, the server removes it, unless the handler has taken it by setting
+    `body` to b"". `alive()` tells whether the client is still connected: ask it before handing something out that
+    cannot be taken back.
     """
 
     method: str
@@ -34,12 +36,19 @@ class Request:
         return values[-1] if values else None
 
 
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """A body made of bytes and whole files, in order: how a large result gets its JSON around it without a copy."""
+
+    parts: tuple[bytes | Path, ...]
+
+
 @dataclass(slots=True)
 class Response:
-    """One HTTP answer. `body` is bytes, a file to send, or an iterator of chunks (sent chunked)."""
+    """One HTTP answer. `body` is bytes, a file to send, both in a row, or an iterator of chunks (sent chunked)."""
 
     status: int = 200
-    body: bytes | Path | AsyncIterator[bytes] = b""
+    body: bytes | Path | Spliced | AsyncIterator[bytes] = b""
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
 
