@@ -65,3 +65,19 @@ class StoreFull(StoreError):
 
 class WorkerError(Error):
     """A worker could not be started."""
+
+
+class VolumeError(Error):
+    """The model volume cannot be used."""
+
+
+class SourceError(VolumeError):
+    """A source of weights cannot be read."""
+
+
+class DamagedError(VolumeError):
+    """What was downloaded, or lies on the volume, is not what its hash says."""
+
+
+class VolumeFull(VolumeError):
+    """The model volume has too little free space."""
