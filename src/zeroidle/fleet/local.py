@@ -1,0 +1,234 @@
+"""Workers as processes of this machine, each in a session of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import WorkerError
+from zeroidle.fleet import processes
+from zeroidle.fleet.environment import worker_environment
+from zeroidle.fleet.logs import LogFolder
+from zeroidle.fleet.oom import OomCounter
+from zeroidle.fleet.protocol import Exit, Running
+
+log = logging.getLogger(__name__)
+
+#: How often the size of live logs is looked at, in seconds; only while a worker lives.
+LOG_CHECK_S = 60.0
+
+#: The kernel's out-of-memory killer is told to take workers before the plane.
+OOM_SCORE_ADJ = 300
+
+
+@dataclass(eq=False, slots=True)
+class _Child:
+    running: Running
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    marker: bytes
+    oom_kills: int | None
+    gone: asyncio.Future[None]
+    exited: bool = False
+    killed: bool = False
+
+
+class LocalFleet:
+    """Implements `fleet.protocol.Fleet` on Linux 5.3 or newer.
+
+    `folder` is the plane's data folder: logs go to `logs/<worker id>.log`, a worker's scratch folder is
+    `workers/<worker id>/`. `entry` is the program that a worker runs (by default zeroidle_worker). An exit is
+    noticed through a pidfd, so neither a thread nor a timer waits for it. What a worker leaves running is killed
+    with it: its session, and processes that left the session but still carry its mark in their environment.
+    A process that leaves the session and wipes its environment cannot be found.
+    """
+
+    def __init__(
+        self, folder: Path, *, entry: Path | None = None, keep_logs: int = 200, max_log_bytes: int = 64 * 1024 * 1024
+    ) -> None:
+        self._folder = folder.resolve()
+        self._scratch = self._folder / "workers"
+        self._entry = entry or worker_entry()
+        self._logs = LogFolder(self._folder / "logs", keep_logs, max_log_bytes)
+        self._oom = OomCounter()
+        self._children: dict[str, _Child] = {}
+        self._listeners: list[Callable[[Exit], None]] = []
+        self._sweeps: set[asyncio.Task[None]] = set()
+        self._log_timer: asyncio.TimerHandle | None = None
+        # Every worker inherits the read end. The write end is ours alone: it closes when this process ends,
+        # however it ends, and the workers read end-of-file.
+        self._parent_read, self._parent_write = os.pipe()
+
+    async def start(self, endpoint: Endpoint, worker_id: str, env: dict[str, str]) -> Running:
+        """Starts one worker. Raises WorkerError when the interpreter or the handler is not there."""
+        python = find_interpreter(endpoint)
+        if not endpoint.handler.is_file():
+            raise WorkerError(f"The handler {endpoint.handler} of endpoint {endpoint.name} is not a file.")
+        if not endpoint.root.is_dir():
+            raise WorkerError(f"The folder {endpoint.root} of endpoint {endpoint.name} does not exist.")
+        scratch = self._scratch / worker_id
+        scratch.mkdir(parents=True, exist_ok=True)
+        full_env = worker_environment(os.environ, endpoint.env, env) | {
+            "ZEROIDLE_HANDLER": str(endpoint.handler.resolve()),
+            "ZEROIDLE_SDK": endpoint.sdk,
+            "ZEROIDLE_CONCURRENCY": str(endpoint.concurrency),
+            "ZEROIDLE_PARENT_FD": str(self._parent_read),
+            "ZEROIDLE_SCRATCH": str(scratch),
+            processes.PLANE: str(self._folder),
+            processes.WORKER: worker_id,
+        }
+        return self._spawn([python, str(self._entry)], full_env, endpoint, worker_id)
+
+    def _spawn(self, argv: list[str], env: dict[str, str], endpoint: Endpoint, worker_id: str) -> Running:
+        path, log_fd = self._logs.open(worker_id)
+        try:
+            # subprocess uses vfork here: 0.3 ms, whatever the size of this process.
+            process = subprocess.Popen(
+                argv, env=env, cwd=endpoint.root, stdin=subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
+                start_new_session=True, pass_fds=(self._parent_read,),
+            )
+        except OSError as exc:
+            raise WorkerError(f"The interpreter {argv[0]} of endpoint {endpoint.name} does not run: {exc}.") from exc
+        finally:
+            os.close(log_fd)
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except (OSError, AttributeError) as exc:
+            process.kill()
+            process.wait()
+            raise WorkerError("Local workers need Linux 5.3 or newer (pidfd_open).") from exc
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE_ADJ))
+        loop = asyncio.get_running_loop()
+        running = Running(worker_id, endpoint.name, process.pid, path)
+        child = _Child(
+            running, process, pidfd, processes.mark(processes.WORKER, worker_id), self._oom.read(), loop.create_future()
+        )
+        self._children[worker_id] = child
+        loop.add_reader(pidfd, self._exited, child)
+        if self._log_timer is None:
+            self._log_timer = loop.call_later(LOG_CHECK_S, self._check_logs)
+        return running
+
+    async def stop(self, worker_id: str, grace_s: float) -> None:
+        """SIGTERM to the worker, after `grace_s` SIGKILL to its session; returns when all its processes are gone."""
+        child = self._children.get(worker_id)
+        if child is None:
+            return
+        if grace_s > 0 and not child.exited:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.pidfd, signal.SIGTERM)
+            await asyncio.wait({child.gone}, timeout=grace_s)
+        if not child.exited:
+            child.killed = True
+            _kill_group(child.process.pid)
+        await asyncio.shield(child.gone)
+
+    def list(self) -> Sequence[Running]:
+        """Workers whose process has not ended."""
+        return [child.running for child in self._children.values() if not child.exited]
+
+    def on_exit(self, listener: Callable[[Exit], None]) -> None:
+        """Calls `listener` on the loop at each exit, before the last of the worker's own children are gone."""
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Kills everything that is left and waits for it."""
+        await asyncio.gather(*(self.stop(worker_id, 0) for worker_id in list(self._children)))
+        if self._sweeps:
+            await asyncio.wait(self._sweeps)
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+        for fd in (self._parent_read, self._parent_write):
+            if fd >= 0:
+                os.close(fd)
+        self._parent_read = self._parent_write = -1
+
+    async def reap_orphans(self) -> int:
+        """Kills workers that an earlier plane of this folder left behind; answers how many processes.
+
+        Call it while holding the store's lock, so that no other plane of this folder lives.
+        """
+        mark = processes.mark(processes.PLANE, str(self._folder))
+        killed = await asyncio.to_thread(processes.kill_marked, mark)
+        if killed:
+            log.warning("fleet.orphans_reaped processes=%d", killed)
+        if self._scratch.is_dir():
+            await asyncio.to_thread(shutil.rmtree, self._scratch, True)
+        return killed
+
+    def _exited(self, child: _Child) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(child.pidfd)
+        # WNOWAIT leaves the zombie: while it is there its number cannot be given to a stranger, so that killing
+        # its session cannot hit one.
+        status = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if status is None:  # not ended after all
+            loop.add_reader(child.pidfd, self._exited, child)
+            return
+        child.exited = True
+        code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+        _kill_group(child.process.pid)
+        oom = code == -signal.SIGKILL and not child.killed and self._oom.grew(child.oom_kills)
+        sweep = loop.create_task(self._sweep(child))
+        self._sweeps.add(sweep)
+        sweep.add_done_callback(self._sweeps.discard)
+        for listener in self._listeners:
+            listener(Exit(child.running.worker_id, code, oom))
+
+    async def _sweep(self, child: _Child) -> None:
+        worker_id = child.running.worker_id
+        try:
+            left = await asyncio.to_thread(processes.end_session, child.process.pid, child.marker)
+            if left:
+                log.error("fleet.cannot_kill worker=%s pids=%s", worker_id, left)
+            await asyncio.to_thread(shutil.rmtree, self._scratch / worker_id, True)
+        finally:
+            child.process.wait()  # reaps the zombie: does not block
+            os.close(child.pidfd)
+            self._children.pop(worker_id, None)
+            self._logs.ended(worker_id)
+            if not child.gone.done():
+                child.gone.set_result(None)
+
+    def _check_logs(self) -> None:
+        self._log_timer = None
+        self._logs.bound()
+        if self._children:
+            self._log_timer = asyncio.get_running_loop().call_later(LOG_CHECK_S, self._check_logs)
+
+
+def worker_entry() -> Path:
+    """The file that a worker's interpreter runs."""
+    spec = importlib.util.find_spec("zeroidle_worker")
+    if spec is None or not spec.submodule_search_locations:
+        raise WorkerError("The package zeroidle_worker is not installed beside zeroidle; install zeroidle again.")
+    return Path(spec.submodule_search_locations[0]) / "__main__.py"
+
+
+def find_interpreter(endpoint: Endpoint) -> str:
+    """The absolute path of the endpoint's interpreter. A bare name is looked up in PATH, a path is relative to the
+    endpoint's folder. Raises WorkerError."""
+    python = endpoint.python
+    found = shutil.which(python if os.sep not in python else str(endpoint.root / python))
+    if found is None:
+        raise WorkerError(
+            f"The interpreter {python} of endpoint {endpoint.name} is not there or cannot be executed; "
+            "set `python` to one that exists."
+        )
+    return str(Path(found).absolute())
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
