@@ -12,7 +12,7 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | READY    | to plane  | concurrency, cooperative (the handler asks `cancelled()`) | -                             |
 | FAILED   | to plane  | reason (short word), message                              | traceback text                |
 | TAKE     | to plane  | n: how many more jobs it will take (absolute credit)      | -                             |
-| JOB      | to worker | id, attempt, path? (file that holds the body)             | the job as JSON object        |
+| JOB      | to worker | id, attempt, path?, deadline? (Unix seconds)              | the job as JSON object        |
 | DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?    | {"output"} or {"error"} as JSON |
 | STREAM   | to plane  | id, attempt, path?                                        | the chunk as JSON value       |
 | PROGRESS | to plane  | id, attempt                                               | the progress as JSON value    |
@@ -21,8 +21,14 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | DRAIN    | to worker | -                                                         | -                             |
 
 A body of LARGE bytes or more travels as a file: `path` names it (absolute, on this machine), the body is empty, and
-the receiver takes the file over. TAKE is a credit: the plane never has more than `n` unfinished jobs at the worker;
-a worker without TAKE since READY has credit `concurrency`.
+the plane takes the file over. The file of a JOB stays the plane's: the worker only reads it. It holds the whole job
+when the body is empty, and otherwise the JSON text of `input`, with the job's other keys in the body: so a spooled
+input is handed out without a copy.
+
+TAKE is a credit: the plane never has more than `n` unfinished jobs at the worker; a worker without TAKE since READY
+has credit `concurrency`. Each JOB ends in exactly one DONE or RELEASE, a cancelled one too. A worker begins jobs in
+the order in which they came; when it dies with concurrency 1, only the first unfinished one had been begun. HELLO
+comes once more on the same connection when a worker starts again with the real SDK (sdk "real").
 """
 
 from __future__ import annotations
