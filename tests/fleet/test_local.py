@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-
 from tests.fleet.programs import ENTRY, alive, endpoint, entry, pids, say, until
+
 from zeroidle.errors import WorkerError
 from zeroidle.fleet.environment import worker_environment
 from zeroidle.fleet.local import LocalFleet, worker_entry
@@ -129,6 +129,11 @@ def test_a_daemonised_descendant_dies_with_its_worker(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def plane(*arguments: str) -> subprocess.Popen[bytes]:
+    """Another process that plays the plane."""
+    return subprocess.Popen([sys.executable, *arguments])
+
+
 def test_orphans_of_a_killed_plane_are_reaped_and_strangers_are_not(tmp_path: Path) -> None:
     log = tmp_path / "pids"
     target = endpoint(tmp_path, say(log) + "import time\nsay()\ntime.sleep(60)")
@@ -145,12 +150,12 @@ def test_orphans_of_a_killed_plane_are_reaped_and_strangers_are_not(tmp_path: Pa
 
     async def main() -> None:
         folders = [tmp_path / "one", tmp_path / "other"]
-        planes = [subprocess.Popen([sys.executable, str(script), str(folder)]) for folder in folders]
+        planes = [plane(str(script), str(folder)) for folder in folders]
         try:
             await until(lambda: pids(log, 2), "both workers run")
-            for plane in planes:
-                plane.kill()
-                plane.wait()
+            for process in planes:
+                process.kill()
+                process.wait()
             assert all(alive(pid) for pid in pids(log, 2))
             fleet = LocalFleet(folders[0], entry=entry(tmp_path))
             assert await fleet.reap_orphans() == 1
@@ -187,10 +192,10 @@ def test_a_worker_reads_end_of_file_when_its_plane_is_gone(tmp_path: Path) -> No
     )
 
     async def main() -> None:
-        plane = subprocess.Popen([sys.executable, "-c", script])
+        process = plane("-c", script)
         await until(lambda: done.exists() and done.read_text().count("up") == 2, "the workers run")
-        plane.kill()
-        plane.wait()
+        process.kill()
+        process.wait()
         await until(lambda: done.read_text().count("eof") == 2, "both workers notice")
 
     asyncio.run(main())
