@@ -44,7 +44,11 @@ class Held:
 
 @dataclass(slots=True)
 class Worker:
-    """One worker process. Times are Unix seconds. `token` authenticates it and is shown nowhere."""
+    """One worker process. Times are Unix seconds. `token` authenticates it and is shown nowhere.
+
+    `connected`: its socket is open, or what came on it is still being taken in: after the process has ended, its last
+    results count until this is false.
+    """
 
     id: str
     endpoint: str
@@ -56,6 +60,7 @@ class Worker:
     sdk: str | None = None
     concurrency: int = 1
     cooperative: bool = False
+    connected: bool = False
     ready_at: float | None = None
     last_seen_at: float | None = None
     last_poll_at: float | None = None
