@@ -1,0 +1,1 @@
+"""Why a job or an endpoint is as it is, in words."""
