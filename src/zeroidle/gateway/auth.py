@@ -1,0 +1,112 @@
+"""Who may call: API keys compared by their digests, and the open door of a loopback plane without keys."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import time
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from zeroidle.errors import RequestError, Unauthorized
+from zeroidle.gateway.message import Request
+
+#: Keys made or removed elsewhere count after at most this time.
+_FRESH_S = 2.0
+
+
+class KeyStore(Protocol):
+    """Where the keys are."""
+
+    async def list_keys(self) -> dict[str, str]:
+        """Name to SHA-256 hex digest."""
+
+
+class Forbidden(RequestError):
+    """This may not be called from a web page."""
+
+    http_status = 403
+
+
+class Auth:
+    """Decides whether a request may come in. `loopback`: the plane listens on this machine only."""
+
+    def __init__(self, store: KeyStore, loopback: bool) -> None:
+        self._store = store
+        self._loopback = loopback
+        self._digests: tuple[bytes, ...] | None = None
+        self._read_at = 0.0
+
+    async def refresh(self) -> None:
+        """Reads the keys anew; call it after a change to have it count at once."""
+        keys = await self._store.list_keys()
+        self._digests = tuple(digest.encode() for digest in keys.values())
+        self._read_at = time.monotonic()
+
+    async def check(self, request: Request) -> None:
+        """Lets the request in or raises Unauthorized or Forbidden."""
+        if self._digests is None or time.monotonic() - self._read_at > _FRESH_S:
+            await self.refresh()
+        self.check_now(request)
+
+    def check_now(self, request: Request) -> None:
+        """Like `check`, with the keys as they were last read; lets all in before they were ever read."""
+        if self._digests is None:
+            return
+        if not self._digests and self._loopback:
+            _refuse_foreign_page(request)
+        elif not self._known(request.headers.get("authorization", "")):
+            raise Unauthorized
+
+    def _known(self, credentials: str) -> bool:
+        """RunPod takes "Bearer KEY" and the bare key."""
+        scheme, _, rest = credentials.partition(" ")
+        key = rest.strip() if scheme.lower() == "bearer" else credentials.strip()
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        known = False
+        for other in self._digests or ():  # all of them, so that the time says nothing
+            known |= hmac.compare_digest(digest, other)
+        return known
+
+
+def _refuse_foreign_page(request: Request) -> None:
+    """Without a key, any web page in a browser on this machine could send jobs; those name themselves by Origin,
+    or, when a foreign name was pointed at this machine, by Host."""
+    origin = request.headers.get("origin")
+    if origin is not None and not _local(urlsplit(origin).hostname if "://" in origin else origin):
+        raise Forbidden(
+            f"The page {origin} may not call this plane while it has no API key; make one with: zeroidle keys add NAME."
+        )
+    host = request.headers.get("host", "")
+    if host and not _local(_host_name(host)):
+        raise Forbidden(
+            f"This plane has no API key and therefore answers only to local names, not to {host}; "
+            "make a key with: zeroidle keys add NAME."
+        )
+
+
+def _host_name(host: str) -> str:
+    return host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+
+
+_local_names: dict[str | None, bool] = {}
+
+
+def _local(name: str | None) -> bool:
+    """Whether a name cannot be somebody else's: an IP address, localhost, or a bare machine name."""
+    known = _local_names.get(name)
+    if known is None:
+        known = _is_local(name)
+        if len(_local_names) < 100:
+            _local_names[name] = known
+    return known
+
+
+def _is_local(name: str | None) -> bool:
+    if not name or name == "null":
+        return False
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return "." not in name or name.lower().endswith((".localhost", ".local", ".internal"))

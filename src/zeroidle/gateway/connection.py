@@ -1,0 +1,398 @@
+"""One HTTP/1.1 connection: parses requests and runs the handler on them, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from zeroidle.errors import RequestError, TooLarge
+from zeroidle.gateway import reply
+from zeroidle.gateway.body import LARGE_BYTES, Body, remove_file
+from zeroidle.gateway.message import Handler, Request, Response
+from zeroidle.gateway.writer import Writer
+from zeroidle.job import Spooled
+
+log = logging.getLogger(__name__)
+
+_header_names: dict[bytes, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """How much and how long a peer may take. A body has no total time: it must only keep moving."""
+
+    head_bytes: int = 64 * 1024
+    url_bytes: int = 16 * 1024
+    header_count: int = 100
+    head_s: float = 10.0
+    body_s: float = 30.0
+    idle_s: float = 75.0
+    write_s: float = 60.0
+    linger_s: float = 5.0
+    linger_bytes: int = 64 * 1024 * 1024
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    handler: Handler
+    spool: Path
+    limits: HttpLimits
+    clock: reply.Clock
+    closing: bool
+    loop: asyncio.AbstractEventLoop
+
+    def admit(self, request: Request) -> int:
+        """The longest body this request may have, asked before one goes to disk. Raises RequestError to refuse it."""
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was made."""
+
+    def closed(self, connection: Connection) -> None:
+        """A connection has ended."""
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """A complete request; or the answer to one that was refused, after which nothing follows."""
+
+    request: Request
+    keep_alive: bool
+    old: bool = False
+    refusal: Response | None = None
+
+
+class Connection(asyncio.Protocol):
+    """Between the parser's callbacks (`on_*`) and the writer.
+
+    What was received completely and not begun waits in `_queue`; at most one exchange runs (`_task`). The server
+    asks once a second whether the `deadline` (loop time) is over.
+    """
+
+    _writer: Writer
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[_Exchange] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._reading = True
+        self._deaf = False  # what still arrives is dropped: after a refusal or an upgrade
+        self._dropped_bytes = 0
+        self._deadline = math.inf
+        self._peer = ""
+        self._receiving = ""  # "head", "body", or "" between requests
+        self._head_began = False
+        self._head_bytes = 0
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._headers_bytes = 0
+        self._request = Request("", "")
+        self._keep_alive = True
+        self._body: Body | None = None
+        self._limit_bytes: int | None = None
+        self._wants_continue = False
+
+    # The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remembers the peer and starts its time."""
+        host = self._host
+        self._writer = Writer(transport, host.loop, host.clock, host.limits.write_s)  # type: ignore[arg-type]
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._deadline = host.loop.time() + host.limits.idle_s
+        host.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the running handler: nobody will read its answer."""
+        self._writer.lost = True
+        self._writer.resume()
+        self._deaf = True
+        self._forget_body()
+        for exchange in self._queue:
+            self._drop(exchange.request)
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self._host.closed(self)
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write."""
+        self._writer.pause()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._writer.resume()
+        if self._task is None:
+            self._next()
+
+    def alive(self) -> bool:
+        """Whether the peer is still there."""
+        return not self._writer.lost and not self._writer.transport.is_closing()
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser."""
+        if self._deaf:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > self._host.limits.linger_bytes:
+                self._writer.transport.abort()
+            return
+        self._head_began = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True
+        except httptools.HttpParserCallbackError as exc:
+            log.error("http.parser_callback_failed", exc_info=exc)
+            self._refuse(500, "The server could not read the request.")
+        except httptools.HttpParserError as exc:
+            self._refuse(400, f"This is not a valid HTTP/1.1 request: {exc}.")
+        if self._receiving:
+            self._check_receiving(len(data))
+        if self._queue and self._reading and self.alive():
+            self._reading = False
+            self._writer.transport.pause_reading()
+
+    def _check_receiving(self, size_bytes: int) -> None:
+        """Bounds a head that does not end (the parser keeps its unfinished line); renews the time of a body."""
+        limits = self._host.limits
+        if self._receiving == "body":
+            self._deadline = self._host.loop.time() + limits.body_s
+            return
+        self._head_bytes = 0 if self._head_began else self._head_bytes + size_bytes
+        # Separators and line ends come on top of what on_url and on_header count exactly.
+        if self._head_bytes > limits.head_bytes + limits.url_bytes + 8 * limits.header_count:
+            self._refuse(431, f"The request's headers are larger than {limits.head_bytes} bytes.")
+
+    def overdue(self, now: float) -> bool:
+        """Whether the peer's time is over; what it waits for itself has no limit here."""
+        if self._writer.deadline <= now:
+            return True
+        return self._task is None and self._deadline <= now
+
+    def expire(self) -> None:
+        """Ends a connection whose time is over: with a sentence where the peer may read one."""
+        if self._receiving and not self._writer.paused:
+            limits = self._host.limits
+            wait_s = limits.head_s if self._receiving == "head" else limits.body_s
+            self._refuse(408, f"The request's {self._receiving} did not arrive within {wait_s:g} seconds.")
+        elif self._deaf or self._writer.deadline < math.inf:
+            self._writer.transport.abort()
+        else:
+            self._writer.transport.close()
+
+    def shut(self) -> None:
+        """Ends an idle connection; a busy one ends by itself after its answer, as the server is closing."""
+        if self._task is None and not self._queue and not self._receiving:
+            self._writer.transport.close()
+
+    def abort(self) -> None:
+        """Ends it now, whatever it does."""
+        self._writer.transport.abort()
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._receiving = "head"
+        self._head_began = True
+        self._url = b""
+        self._headers = {}
+        self._headers_bytes = 0
+        self._limit_bytes = None
+        self._deadline = self._host.loop.time() + self._host.limits.head_s
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._url += url
+        if len(self._url) > self._host.limits.url_bytes:
+            self._refuse(414, f"The URL is longer than {self._host.limits.url_bytes} bytes.")
+
+    def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
+        """One complete header."""
+        name, value = _header_name(raw_name), raw_value.decode("latin-1")
+        headers, limits = self._headers, self._host.limits
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self._headers_bytes += len(raw_name) + len(raw_value)
+        if self._headers_bytes > limits.head_bytes:
+            self._refuse(431, f"The request's headers are larger than {limits.head_bytes} bytes.")
+        elif len(headers) > limits.header_count:
+            self._refuse(431, f"The request has more than {limits.header_count} headers.")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: decides whether the body may come."""
+        if self._deaf:
+            return
+        self._receiving = "body"
+        path, query = _target(self._url)
+        parser, headers = self._parser, self._headers
+        self._keep_alive = parser.should_keep_alive()
+        self._request = Request(parser.get_method().decode(), path, query, headers, b"", self._peer, self.alive)
+        length = int(headers.get("content-length") or 0)
+        if parser.should_upgrade():
+            self._keep_alive = False
+            if length or "transfer-encoding" in headers or self._request.method == "CONNECT":
+                self._refuse(400, "This server does not switch protocols; send the request without Upgrade.")
+                return
+        self._wants_continue = "expect" in headers and headers["expect"].lower() == "100-continue"
+        if (length >= LARGE_BYTES or self._wants_continue) and not self._admit(length):
+            return
+        self._send_continue()
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._deaf:
+            return
+        if self._body is None:
+            self._body = Body(self._host.spool)
+        length = self._body.size_bytes + len(data)
+        if length >= LARGE_BYTES and not self._admit(length):
+            return
+        try:
+            self._body.add(data)
+        except OSError as exc:
+            log.error("http.spool_failed error=%s", exc)
+            self._refuse(503, f"The server cannot store the body ({exc.strerror}); send it again later.")
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        if self._deaf:
+            return
+        self._receiving = ""
+        if self._body is not None:
+            self._request.body = self._body.finish()
+            self._body = None
+        self._queue.append(_Exchange(self._request, self._keep_alive, self._parser.get_http_version() == "1.0"))
+        if self._task is None:
+            self._next()
+
+    def _admit(self, length: int) -> bool:
+        """Asks once how long a large body may be; `length` is what is known of it so far."""
+        try:
+            if self._limit_bytes is None:
+                self._limit_bytes = self._host.admit(self._request)
+            if length > self._limit_bytes:
+                path, limit = self._request.path, self._limit_bytes
+                raise TooLarge(f"The body is larger than {limit} bytes, the most that {path} takes.")
+        except RequestError as exc:
+            self._refuse(exc.http_status, exc.message)
+            return False
+        return True
+
+    def _send_continue(self) -> None:
+        # In order: not before the answers to earlier requests, and not when the body came unasked.
+        if self._wants_continue and self._receiving == "body" and self._task is None and not self._queue:
+            self._wants_continue = False
+            if self._body is None and self._parser.get_http_version() != "1.0":
+                self._writer.transport.write(reply.CONTINUE)
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answers with an error and closes: what follows on this connection cannot be understood."""
+        if self._deaf:
+            return
+        self._deaf = True
+        self._receiving = ""
+        self._forget_body()
+        self._queue.append(_Exchange(self._request, False, refusal=reply.failure(status, text)))
+        if self._task is None:
+            self._next()
+
+    # The exchanges
+
+    def _next(self) -> None:
+        """Begins the next exchange, if there is one and the peer reads."""
+        if self._writer.paused or self._writer.lost:
+            return
+        if self._queue:
+            exchange = self._queue.popleft()
+            if exchange.refusal is None:
+                self._task = self._host.loop.create_task(self._run(exchange))
+            else:
+                self._linger(exchange, exchange.refusal)
+            return
+        limits = self._host.limits
+        time_s = {"": limits.idle_s, "head": limits.head_s, "body": limits.body_s}[self._receiving]
+        self._deadline = self._host.loop.time() + time_s
+        if not self._reading and self.alive():
+            self._reading = True
+            self._writer.transport.resume_reading()
+        if self._wants_continue:
+            self._send_continue()
+
+    async def _run(self, exchange: _Exchange) -> None:
+        request = exchange.request
+        taken = False
+        try:
+            response = await self._host.handler(request)
+            taken = response.status < 400
+        except Exception:
+            log.exception("http.handler_failed method=%s path=%s", request.method, request.path)
+            response = reply.failure(500, "The server failed at this request; its log says why.")
+        finally:
+            if not taken:
+                self._drop(request)
+        body, keep_alive = response.body, exchange.keep_alive and not self._host.closing
+        if isinstance(body, bytes):
+            self._writer.write(request.method, response, body, keep_alive=keep_alive, old=exchange.old)
+        else:
+            whole = await self._writer.send(request.method, response, keep_alive=keep_alive, old=exchange.old)
+            if not whole:
+                self._writer.transport.abort()  # a polite end would look complete to HTTP/1.0
+            keep_alive = keep_alive and not (exchange.old and not isinstance(body, bytes))
+        self._task = None
+        if keep_alive:
+            self._next()
+        else:
+            self._writer.transport.close()
+
+    def _linger(self, exchange: _Exchange, refusal: Response) -> None:
+        """Answers, closes our side and reads on for a while: closing at once would reset the answer away."""
+        assert isinstance(refusal.body, bytes)
+        transport = self._writer.transport
+        self._writer.write(exchange.request.method, refusal, refusal.body, keep_alive=False, old=False)
+        self._deadline = self._host.loop.time() + self._host.limits.linger_s
+        if not self._reading and self.alive():
+            self._reading = True
+            transport.resume_reading()
+        if transport.can_write_eof() and self.alive():
+            transport.write_eof()
+
+    def _forget_body(self) -> None:
+        if self._body is not None:
+            self._body.discard()
+            self._body = None
+
+    def _drop(self, request: Request) -> None:
+        if isinstance(request.body, Spooled):
+            remove_file(self._host.spool, request.body.path)
+            request.body = b""
+
+
+def _header_name(raw: bytes) -> str:
+    """Lower-case text; the few names that clients send are kept."""
+    name = _header_names.get(raw)
+    if name is None:
+        name = raw.decode("latin-1").lower()
+        if len(_header_names) < 500:
+            _header_names[raw] = name
+    return name
+
+
+def _target(url: bytes) -> tuple[str, str]:
+    """Path (percent-decoded) and query of a request's target, which may also be a whole URL or "*"."""
+    raw, _, query = url.partition(b"?")
+    if not raw.startswith(b"/") and b"://" in raw:
+        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
+    path = raw.partition(b"#")[0].decode("latin-1")
+    # Raw bytes beyond ASCII are UTF-8, as in percent-encoded ones.
+    path = unquote(path) if "%" in path else path
+    return path, query.partition(b"#")[0].decode("latin-1")

@@ -1,0 +1,158 @@
+"""Reads the body of /run and /runsync: checks the envelope and cuts the input out of it without decoding it."""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from zeroidle.errors import RequestError
+from zeroidle.job import Payload, Policy, Spooled
+
+_MAX_WEBHOOK_CHARS = 2048
+_BLOCK_BYTES = 1 << 20
+_MAX_TAIL_BYTES = 64 * 1024
+_INPUT_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"input"[ \t\r\n]*:[ \t\r\n]*')
+
+
+class _PolicyFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The `policy` object; None in a field means the same as leaving it out."""
+
+    executionTimeout: int | None = None
+    ttl: int | None = None
+    lowPriority: bool | None = None
+
+
+class _Envelope(msgspec.Struct):
+    """The keys we know. RunPod drops all others."""
+
+    input: msgspec.Raw = msgspec.Raw()
+    webhook: str | None = None
+    policy: _PolicyFields | None = None
+    s3Config: msgspec.Raw = msgspec.Raw()
+
+
+_decoder = msgspec.json.Decoder(_Envelope)
+_NO_POLICY = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a client asked for, checked. `envelope` is the JSON object of the keys that go to the worker too."""
+
+    input: Payload
+    policy: Policy
+    webhook: str | None
+    envelope: bytes | None
+
+
+def read_small(body: bytes) -> Submission:
+    """The submission in a body in memory. Raises RequestError with one sentence."""
+    if not body.isascii():
+        _check_utf8(iter((body,)))
+    envelope = _decode(body)
+    return _submission(envelope, bytes(envelope.input))
+
+
+def read_large(spool: Path, body: Spooled) -> Submission:
+    """The submission in a spooled body, whose file becomes the input's. Blocks on the disk: call it in a thread."""
+    path = spool / body.path
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _check_utf8(data[at : at + _BLOCK_BYTES] for at in range(0, len(data), _BLOCK_BYTES))
+            envelope = _decode(data)
+            submission = _submission(envelope, body)
+            start, size_bytes = _keep_input(file.fileno(), data, envelope, path)
+            # The raw values look into the map, which cannot be closed before they are gone.
+            del envelope
+        if start >= 0:
+            os.pwrite(file.fileno(), b" " * start, 0)
+            os.ftruncate(file.fileno(), size_bytes)
+    return Submission(Spooled(body.path, size_bytes), submission.policy, submission.webhook, submission.envelope)
+
+
+def _keep_input(fd: int, data: mmap.mmap, envelope: _Envelope, path: Path) -> tuple[int, int]:
+    """Where the input begins and the file's new size, when the input can stay where it is: what stands before it
+    becomes white space, which JSON allows, and what follows is cut off. Otherwise copies it over: start -1."""
+    with memoryview(envelope.input) as raw:
+        size_bytes = len(raw)
+        match = _INPUT_FIRST.match(data)
+        if match is not None and len(data) - match.end() - size_bytes <= _MAX_TAIL_BYTES:
+            start = match.end()
+            tail = data[start + size_bytes :]
+            # With a second "input" in the tail, the first one would not count.
+            if bytes(_decode(b'{"input":null' + tail).input) == b"null":
+                return start, start + size_bytes
+        copy = path.with_name(path.name + ".input")
+        with copy.open("wb") as file:
+            file.write(raw)
+        copy.replace(path)
+        return -1, size_bytes
+
+
+def _decode(body: bytes | mmap.mmap) -> _Envelope:
+    try:
+        envelope = _decoder.decode(body)
+    except msgspec.ValidationError as exc:
+        hint = "; policy takes executionTimeout, ttl and lowPriority" if "$.policy" in str(exc) else ""
+        raise RequestError(f"The request is not as it should be: {exc}{hint}.") from exc
+    except msgspec.DecodeError as exc:
+        raise RequestError(f"The body is not valid JSON: {exc}.") from exc
+    except RecursionError as exc:
+        raise RequestError("The body is nested too deeply.") from exc
+    if not memoryview(envelope.input):
+        raise RequestError('The body has no "input"; send {"input": ...}.')
+    return envelope
+
+
+def _submission(envelope: _Envelope, payload: Payload) -> Submission:
+    s3_config = bytes(envelope.s3Config)
+    if s3_config == b"null":
+        s3_config = b""
+    if s3_config and not s3_config.startswith(b"{"):
+        raise RequestError("s3Config must be an object with accessId, accessSecret, bucketName and endpointUrl.")
+    if envelope.webhook:
+        _check_webhook(envelope.webhook)
+    return Submission(
+        payload,
+        _NO_POLICY if envelope.policy is None else _policy(envelope.policy),
+        envelope.webhook or None,
+        b'{"s3Config":%b}' % s3_config if s3_config else None,
+    )
+
+
+def _policy(fields: _PolicyFields) -> Policy:
+    return Policy(fields.executionTimeout, fields.ttl, bool(fields.lowPriority))
+
+
+def _check_webhook(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or len(url) > _MAX_WEBHOOK_CHARS or any(c <= " " or c == "\x7f" for c in url):
+        raise RequestError(
+            f"webhook is {url[:100]!r}; it must be an http or https URL of at most {_MAX_WEBHOOK_CHARS} characters."
+        )
+
+
+def _check_utf8(blocks: Iterator[bytes]) -> None:
+    """The decoder skips over the input without looking at its characters."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pending = False
+    try:
+        for block in blocks:
+            if pending or not block.isascii():
+                decoder.decode(block)
+                pending = bool(decoder.getstate()[0])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as exc:
+        raise RequestError(f"The body is not valid JSON: it is not UTF-8 ({exc.reason}).") from exc

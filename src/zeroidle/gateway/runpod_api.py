@@ -1,0 +1,263 @@
+"""RunPod's client API: run, runsync, status, stream, cancel, retry, purge-queue, health, metrics, requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import NotFound, RequestError, TooLarge
+from zeroidle.gateway import answers
+from zeroidle.gateway.body import LARGE_BYTES, remove_file
+from zeroidle.gateway.envelope import Submission, read_large, read_small
+from zeroidle.gateway.limits import Limits
+from zeroidle.gateway.message import Request, Response
+from zeroidle.gateway.reply import failure
+from zeroidle.job import Job, Spooled, Status, new_job_id
+from zeroidle.store.protocol import ClientStore, ClockStore
+from zeroidle.worker import Registry
+
+WAIT_MS = (1000, 300_000)  # runpod/docs, "runsync"
+DEFAULT_WAIT_MS = 90_000
+#: How long /stream waits for news. Clients poll it without a pause or once a second, and give up after 10 s.
+STREAM_WAIT_MS = (0, 30_000)
+DEFAULT_STREAM_WAIT_MS = 1000
+MAX_KEY_CHARS = 255
+MAX_LISTED = 1000
+_MAX_SEQ = 2**63 - 1
+
+_READ = ("GET", "HEAD", "POST")
+_WRITE = ("POST",)
+
+
+class Store(ClientStore, ClockStore, Protocol):
+    """What this API needs of the store."""
+
+    spool: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request on its way: the endpoint, the job's id ("" without one)."""
+
+    request: Request
+    endpoint: Endpoint
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    methods: tuple[str, ...]
+    takes_id: bool
+    run: Callable[[_Call], Awaitable[Response]]
+
+
+class RunpodApi:
+    """Everything under /v2/{endpoint}/. `endpoints` may change while it serves."""
+
+    def __init__(
+        self, store: Store, endpoints: Mapping[str, Endpoint], registry: Registry, limits: Limits | None = None
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._registry = registry
+        self._limits = limits or Limits()
+        self._routes = {
+            "run": _Route(_WRITE, False, self._run),
+            "runsync": _Route(_WRITE, False, self._runsync),
+            "status": _Route(_READ, True, self._status),
+            "status-sync": _Route(_READ, True, self._status_sync),
+            "stream": _Route(_READ, True, self._stream),
+            "cancel": _Route(_WRITE, True, self._cancel),
+            "retry": _Route(_WRITE, True, self._retry),
+            "purge-queue": _Route(_WRITE, False, self._purge),
+            "health": _Route(_READ, False, self._health),
+            "metrics": _Route(_READ, False, self._metrics),
+            "requests": _Route(_READ, False, self._requests),
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """Answers one request. Raises RequestError and StoreError, which the app turns into answers."""
+        name, operation, job_id = _split(request.path)
+        endpoint = self._endpoint(name)
+        route = self._routes.get(operation)
+        if route is None or bool(job_id) != route.takes_id:
+            raise NotFound(self._no_such_route(operation, job_id))
+        if request.method not in route.methods:
+            allow = ", ".join(route.methods)
+            text = f"/{operation} takes {allow}, not {request.method}."
+            return failure(405, text, {"allow": allow})
+        workers = sum(1 for _ in self._registry.of(endpoint.name)) if self._limits.table else 0
+        self._limits.enter(endpoint.name, operation, workers)
+        try:
+            return await route.run(_Call(request, endpoint, job_id))
+        finally:
+            self._limits.leave(endpoint.name, operation)
+
+    def admit(self, request: Request) -> int:
+        """How many bytes a request's body may have, before it goes to disk. Raises NotFound."""
+        name, operation, _ = _split(request.path)
+        endpoint = self._endpoint(name)
+        if request.method == "POST" and operation in ("run", "runsync"):
+            return _max_bytes(endpoint, operation == "runsync")
+        return LARGE_BYTES - 1
+
+    def _endpoint(self, name: str) -> Endpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None and name == "LOCAL" and len(self._endpoints) == 1:
+            endpoint = next(iter(self._endpoints.values()))  # the name that RunPod's own in-pod agent uses
+        if endpoint is None:
+            names = ", ".join(sorted(self._endpoints)) or "none"
+            raise NotFound(f"There is no endpoint {name[:100]!r}; there is: {names}.")
+        return endpoint
+
+    def _no_such_route(self, operation: str, job_id: str) -> str:
+        route = self._routes.get(operation)
+        if route is None:
+            return f"There is no operation {operation[:100]!r}; there is: {', '.join(self._routes)}."
+        return f"/{operation} needs a job's id after it." if route.takes_id else f"/{operation} takes no job's id."
+
+    # Submitting
+
+    async def _run(self, call: _Call) -> Response:
+        job = await self._submit(call, sync=False)
+        return Response(200, answers.job_state(job))
+
+    async def _runsync(self, call: _Call) -> Response:
+        wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
+        job = await self._submit(call, sync=True)
+        return self._found(await self._store.wait(call.endpoint.name, job.id, wait_s), job.id)
+
+    async def _submit(self, call: _Call, sync: bool) -> Job:
+        request, endpoint = call.request, call.endpoint
+        key = request.headers.get("idempotency-key")
+        if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
+            raise RequestError(f"The Idempotency-Key header must have 1 to {MAX_KEY_CHARS} characters.")
+        submission = await self._read(request, _max_bytes(endpoint, sync))
+        now = time.time()
+        job = Job(
+            id=new_job_id(sync),
+            endpoint=endpoint.name,
+            input=submission.input,
+            policy=submission.policy,
+            created_at=now,
+            queued_at=now,
+            sync=sync,
+            webhook=submission.webhook,
+            envelope=submission.envelope,
+            idempotency_key=key,
+        )
+        if isinstance(submission.input, bytes):
+            return await self._store.put(job)
+        return await self._put_large(request, job, submission.input)
+
+    async def _put_large(self, request: Request, job: Job, payload: Spooled) -> Job:
+        """From here on the file is the store's, also when the client goes away in the middle."""
+        request.body = b""
+        try:
+            kept = await asyncio.shield(asyncio.ensure_future(self._store.put(job)))
+        except Exception:
+            remove_file(self._store.spool, payload.path)
+            raise
+        if kept.id != job.id:  # the idempotency key was known
+            remove_file(self._store.spool, payload.path)
+        return kept
+
+    async def _read(self, request: Request, max_bytes: int) -> Submission:
+        body = request.body
+        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
+        if size_bytes > max_bytes:
+            raise TooLarge(f"The body has {size_bytes} bytes; {request.path} takes at most {max_bytes}.")
+        if isinstance(body, bytes):
+            return read_small(body)
+        return await asyncio.to_thread(read_large, self._store.spool, body)
+
+    # Asking
+
+    def _found(self, job: Job | None, job_id: str) -> Response:
+        if job is None:
+            raise NotFound(f"There is no job {job_id[:100]!r} here; it may have expired.")
+        return Response(200, answers.job_body(job, self._store.spool))
+
+    async def _status(self, call: _Call) -> Response:
+        return self._found(await self._store.get(call.endpoint.name, call.job_id), call.job_id)
+
+    async def _status_sync(self, call: _Call) -> Response:
+        wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
+        return self._found(await self._store.wait(call.endpoint.name, call.job_id, wait_s), call.job_id)
+
+    async def _stream(self, call: _Call) -> Response:
+        start = _integer(call.request, "start", (0, _MAX_SEQ))
+        wait_s = _wait_s(call.request, STREAM_WAIT_MS, DEFAULT_STREAM_WAIT_MS)
+        found = await self._store.read_stream(call.endpoint.name, call.job_id, start, wait_s)
+        if found is None:
+            raise NotFound(f"There is no job {call.job_id[:100]!r} here; it may have expired.")
+        return Response(200, answers.stream_body(*found, start))
+
+    async def _requests(self, call: _Call) -> Response:
+        wanted = call.request.param("status")
+        if wanted is not None and wanted not in Status.__members__:
+            raise RequestError(f"status is {wanted[:100]!r}; it must be one of {', '.join(Status)}.")
+        limit = _integer(call.request, "limit", (1, MAX_LISTED)) or 100
+        before = _integer(call.request, "before", (0, _MAX_SEQ))
+        status = Status(wanted) if wanted is not None else None
+        jobs = await self._store.list_jobs(call.endpoint.name, status, limit, before)
+        return Response(200, answers.requests_body(jobs, limit))
+
+    async def _health(self, call: _Call) -> Response:
+        name = call.endpoint.name
+        return Response(200, answers.health_body(self._store.counts(name), self._registry.of(name)))
+
+    async def _metrics(self, call: _Call) -> Response:
+        return Response(200, answers.metrics_body(self._registry.of(call.endpoint.name)))
+
+    # Changing
+
+    async def _cancel(self, call: _Call) -> Response:
+        job = await self._store.cancel(call.endpoint.name, call.job_id)
+        if job is None:
+            raise NotFound(f"There is no job {call.job_id[:100]!r} here; it may have expired.")
+        return Response(200, answers.job_state(job))
+
+    async def _retry(self, call: _Call) -> Response:
+        return Response(200, answers.job_state(await self._store.retry(call.endpoint.name, call.job_id)))
+
+    async def _purge(self, call: _Call) -> Response:
+        removed = await self._store.purge(call.endpoint.name)
+        return Response(200, b'{"removed":%d,"status":"completed"}' % removed)
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """Endpoint, operation and job id of `/v2/{endpoint}/{operation}[/{id}]`, "" for what is missing."""
+    parts = path.split("/", 4)
+    endpoint = parts[2] if len(parts) > 2 else ""
+    operation = parts[3] if len(parts) > 3 else ""
+    job_id = parts[4].rstrip("/") if len(parts) > 4 else ""
+    return endpoint, operation, job_id
+
+
+def _max_bytes(endpoint: Endpoint, sync: bool) -> int:
+    return endpoint.max_body_sync_bytes if sync else endpoint.max_body_bytes
+
+
+def _integer(request: Request, name: str, bounds: tuple[int, int]) -> int | None:
+    """An integer of the query, or None without one. Raises RequestError."""
+    text = request.param(name)
+    if text is None:
+        return None
+    low, high = bounds
+    digits = text.removeprefix("-")
+    value = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    if value is None or not low <= value <= high:
+        raise RequestError(f"{name} is {text[:100]!r}; it must be a whole number from {low} to {high}.")
+    return value
+
+
+def _wait_s(request: Request, bounds: tuple[int, int], default_ms: int) -> float:
+    """The `wait` of the query, given in milliseconds, in seconds."""
+    wait_ms = _integer(request, "wait", bounds)
+    return (default_ms if wait_ms is None else wait_ms) / 1000
