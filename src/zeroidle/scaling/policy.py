@@ -89,12 +89,10 @@ class _Stateless:
         """Nothing is learnt."""
 
 
-def _keep_idle(view: View, n: int, idle_timeout_s: float) -> Decision:
-    """Never below the busy, the starting and the not yet timed-out idle workers; wakes at the next time-out."""
+def _idle(view: View, idle_timeout_s: float) -> tuple[int, float | None]:
+    """How many idle workers are past the time-out, and when the next one will be."""
     fresh = [at for at in view.idle_since if view.now - at < idle_timeout_s]
-    kept = view.live - (len(view.idle_since) - len(fresh))
-    wake = min(fresh) + idle_timeout_s if fresh else None
-    return Decision(view.clamp(max(n, kept)), wake)
+    return len(view.idle_since) - len(fresh), min(fresh) + idle_timeout_s if fresh else None
 
 
 def _earlier(a: float | None, b: float | None) -> float | None:
@@ -113,10 +111,10 @@ class Default(_Stateless):
 
     def desired(self, view: View) -> Decision:
         """ceil(demand / concurrency), kept up while workers are inside their idle time-out."""
+        # `queued_low` is left out on purpose: lowPriority jobs never start a worker (RunPod's rule).
         need = math.ceil((view.queued + view.in_flight) / view.concurrency)
-        if need == 0 and view.queued_low and view.live == 0 and view.max_workers:
-            need = 0  # lowPriority alone never starts a worker (RunPod's rule)
-        return _keep_idle(view, need, self.idle_timeout_s)
+        stale, wake = _idle(view, self.idle_timeout_s)
+        return Decision(view.clamp(max(need, view.live - stale)), wake)
 
 
 class QueueDelay(_Stateless):
@@ -150,9 +148,8 @@ class QueueDelay(_Stateless):
             del self._waiting[0]
         if self._waiting and n < view.max_workers:
             wake = max(view.now, self._waiting[0] + self.delay_s)
-        kept = _keep_idle(view, n - len(view.idle_since), self.idle_timeout_s)
-        stale = [at for at in view.idle_since if view.now - at >= self.idle_timeout_s]
-        return Decision(view.clamp(n - len(stale)), _earlier(wake, kept.wake_at))
+        stale, next_stale = _idle(view, self.idle_timeout_s)
+        return Decision(view.clamp(n - stale), _earlier(wake, next_stale))
 
 
 class RequestCount(_Stateless):

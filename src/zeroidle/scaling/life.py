@@ -1,0 +1,67 @@
+"""One worker as the scaling loop follows it, from the decision to start it to its last trace."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.scaling.waits import boot_phases
+from zeroidle.store.protocol import Lease, WorkerRecord
+from zeroidle.worker import Worker, WorkerState
+
+
+@dataclass(eq=False, slots=True)
+class Life:
+    """`since` and `idle_at` are monotonic seconds. `held` holds the jobs that the store handed to it, with their
+    attempts; the worker's own `jobs` follow a moment later. `ending` says why the loop ended it, None while it did
+    not; `spare` that its jobs go back to the queue without using up a retry.
+    """
+
+    worker: Worker
+    endpoint: Endpoint
+    since: float
+    idle_at: float | None = None
+    held: dict[str, int] = field(default_factory=dict)
+    ending: str | None = None
+    spare: bool = False
+    fault: str | None = None
+    over: bool = False
+    timer: asyncio.TimerHandle | None = None
+    calm: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it holds a job, by the store's account or by its own."""
+        return bool(self.held or self.worker.jobs)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the workers that the policy has to hand."""
+        return self.ending is None and not self.over
+
+    @property
+    def starting(self) -> bool:
+        """Whether it is on its way to being ready."""
+        return self.worker.state is WorkerState.STARTING
+
+    def leases(self) -> list[Lease]:
+        """What it holds."""
+        attempts = {job_id: held.attempt for job_id, held in self.worker.jobs.items()} | self.held
+        return [Lease(self.worker.endpoint, job_id, self.worker.id, n) for job_id, n in attempts.items()]
+
+    def record(self, exit_text: str | None = None, error: str | None = None) -> WorkerRecord:
+        """The row of this worker; with `exit_text` that of one that has ended."""
+        w = self.worker
+        state = {
+            WorkerState.STARTING: "starting", WorkerState.READY: "ready",
+            WorkerState.DRAINING: "draining", WorkerState.GONE: "gone",
+        }[w.state]  # fmt: skip
+        return WorkerRecord(
+            id=w.id, endpoint=w.endpoint, state="gone" if exit_text else state, pid=w.pid,  # type: ignore[arg-type]
+            started_at=w.started_at, ready_at=w.ready_at, ended_at=time.time() if exit_text else None,
+            exit=exit_text, error=error, log_path=w.log_path, sdk=w.sdk, jobs_done=w.jobs_done,
+            phases=list(boot_phases(w)) if w.ready_at or w.phases else [],
+        )  # fmt: skip

@@ -1,0 +1,331 @@
+"""The live scaling loop: hears of jobs, workers and exits, and has each endpoint's pool decide."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import Error, WorkerError
+from zeroidle.fleet.protocol import Exit, Fleet
+from zeroidle.job import Status
+from zeroidle.scaling.expiry import ExpiryClock
+from zeroidle.scaling.life import Life
+from zeroidle.scaling.pool import Pool
+from zeroidle.scaling.state import ScalingState
+from zeroidle.scaling.waits import last_lines, start_phases
+from zeroidle.store.protocol import JobEvent, Store
+from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
+
+log = logging.getLogger(__name__)
+
+#: How long a worker that was asked to end may take before it is killed, in seconds.
+STOP_GRACE_S = 5.0
+#: How long a worker may go on with a job that was cancelled or timed out, before its processes are killed: one
+#: whose handler asks whether it was cancelled, one that speaks HTTP (its job-stop is a long poll), any other.
+COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 2.0, 0.25
+#: How long the last reports of a dead worker may still be on their way through a socket.
+LAST_REPORT_S = 1.0
+
+
+class ScalingLoop:
+    """Starts and stops workers so that each endpoint has as many as its policy wants.
+
+    It sleeps until something happens: a job event, a worker event, an exit, or the time that a policy named.
+    `endpoints` is live: a changed entry replaces that endpoint's workers, a removed one ends them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        registry: Registry,
+        endpoints: Mapping[str, Endpoint],
+        env_for: Callable[[Endpoint, Worker], dict[str, str]],
+    ) -> None:
+        self.store = store
+        self.endpoints = endpoints
+        self.draining = False
+        self._fleet = fleet
+        self._registry = registry
+        self._env_for = env_for
+        self._pools: dict[str, Pool] = {}
+        self._lives: dict[str, Life] = {}
+        self._expiry = ExpiryClock(store)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Closes the records of an earlier plane, learns start times from them, and begins to decide."""
+        await self._read_records()
+        self.store.listen(self._on_job)
+        self._registry.listen(self._on_worker)
+        self._fleet.on_exit(self._on_exit)
+        now = time.monotonic()
+        for name in self.endpoints:
+            pool = self._pool(name)
+            if pool is not None:
+                pool.policy.arrived(now, self.store.counts(name).queued)
+                pool.poke()
+        self._expiry.poke()
+
+    async def drain(self, grace_s: float) -> None:
+        """Starts no more; workers end their jobs, at most for `grace_s`; what is unfinished goes back in the queue."""
+        self.draining = True
+        for pool in self._pools.values():
+            pool.close()
+        lives = list(self._lives.values())
+        for life in lives:
+            self.retire(life, "plane stops")
+        if lives:
+            await asyncio.wait([asyncio.ensure_future(life.gone.wait()) for life in lives], timeout=grace_s)
+        for life in list(self._lives.values()):
+            life.spare = True
+            self._spawn(self._fleet.stop(life.worker.id, 0))
+        await asyncio.gather(*(life.gone.wait() for life in lives))
+        await self._expiry.close()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def state(self, endpoint: str) -> ScalingState:
+        """What is known of an endpoint's workers now."""
+        pool = self._pools.get(endpoint)
+        return pool.state() if pool else ScalingState(endpoint)
+
+    def reload(self, endpoint: str) -> None:
+        """The endpoint's files or settings changed: its workers are replaced, its failures forgotten."""
+        current, pool = self.endpoints.get(endpoint), self._pools.get(endpoint)
+        if pool is not None and current is not None:
+            pool.reload(current)
+        elif pool is not None or current is not None:
+            self._poke(endpoint)
+
+    # -- events
+
+    def _on_job(self, event: JobEvent) -> None:
+        job = event.job
+        pool = self._pool(job.endpoint)
+        if pool is None:
+            return
+        worker_id = event.worker_id or job.worker_id
+        life = self._lives.get(worker_id) if worker_id else None
+        if event.kind == "taken":
+            if life is not None:
+                life.held[job.id] = job.attempt
+                life.idle_at = None
+                if life.worker.ready_at is not None and job.queued_at < life.worker.ready_at:
+                    self._spawn(self.store.note(job, start_phases(job, life.worker)))
+        elif event.kind == "ended":
+            now = time.monotonic()
+            if life is not None:
+                life.held.pop(job.id, None)
+            if job.started_at is not None and job.finished_at is not None:
+                pool.policy.left(now, max(0.0, job.started_at - job.queued_at), job.finished_at - job.started_at)
+            if job.status in (Status.CANCELLED, Status.TIMED_OUT):
+                if event.worker_id is not None and life is not None:
+                    self._interrupt(life, job.id, job.attempt, job.status)
+            elif life is not None:
+                pool.backoff.worked()
+        else:
+            if event.kind == "requeued" and life is not None:
+                life.held.pop(job.id, None)
+            if not job.policy.low_priority:
+                pool.policy.arrived(time.monotonic())
+        self._expiry.poke()
+        pool.poke()
+
+    def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
+        life = self._lives.get(worker.id)
+        if life is None:
+            return
+        pool = self._pools[worker.endpoint]
+        if kind == "ready":
+            if life.timer is not None:
+                life.timer.cancel()
+            pool.became_ready(life)
+            self._save(life)
+        elif kind == "busy":
+            life.idle_at = None
+        elif kind == "idle":
+            life.idle_at = time.monotonic()
+            life.calm.set()
+        elif kind == "draining":
+            if life.ending is None:  # the gateway's wish: refresh_worker
+                life.ending = "refreshed"
+                self._spawn(self._end(life))
+            self._save(life)
+        elif kind == "failed":
+            self._spawn(self._fleet.stop(worker.id, STOP_GRACE_S))
+        pool.poke()
+
+    def _on_exit(self, exit: Exit) -> None:
+        life = self._lives.get(exit.worker_id)
+        if life is not None and not life.over:
+            life.over = True
+            self._spawn(self._bury(life, exit))
+
+    # -- a worker's life
+
+    def begin(self, life: Life) -> None:
+        """Starts a worker that a pool decided on."""
+        self._lives[life.worker.id] = life
+        self._registry.add(life.worker)
+        self._spawn(self._start(life))
+
+    async def _start(self, life: Life) -> None:
+        worker, endpoint = life.worker, life.endpoint
+        try:
+            running = await self._fleet.start(endpoint, worker.id, self._env_for(endpoint, worker))
+        except (Error, OSError) as exc:
+            life.over = True
+            worker.error = exc.message if isinstance(exc, Error) else f"The worker could not be started: {exc}."
+            worker.error_kind = "no-interpreter" if isinstance(exc, WorkerError) else "system"
+            self._gone(life, "not started", worker.error)
+            return
+        worker.pid, worker.log_path = running.pid, str(running.log_path)
+        log.info("worker.started id=%s endpoint=%s pid=%d", worker.id, endpoint.name, running.pid)
+        self._save(life)
+        if worker.ready_at is None:
+            life.timer = asyncio.get_running_loop().call_later(endpoint.start_timeout_s, self._start_overdue, life)
+        if life.ending is not None:
+            await self._fleet.stop(worker.id, STOP_GRACE_S)
+
+    def _start_overdue(self, life: Life) -> None:
+        if life.worker.ready_at is None and not life.over:
+            life.fault = f"not ready within {life.endpoint.start_timeout_s:g} s"
+            self._spawn(self._fleet.stop(life.worker.id, STOP_GRACE_S))
+
+    def retire(self, life: Life, why: str) -> None:
+        """Lets a worker end its jobs, take no more and exit; kills it when it does not."""
+        if life.ending is not None or life.over:
+            return
+        life.ending = why
+        if life.worker.state is not WorkerState.DRAINING:
+            life.worker.state = WorkerState.DRAINING
+            self._registry.tell("draining", life.worker)
+        self._spawn(self._end(life))
+
+    async def _end(self, life: Life) -> None:
+        worker = life.worker
+        if worker.control is not None:
+            worker.control.drain()
+            # One on a socket exits by itself. One that speaks HTTP goes on polling until it is asked by a signal.
+            quick = worker.carrier == "socket"
+            while life.busy or quick:
+                life.calm.clear()
+                if await _first(life.gone, life.calm, timeout_s=None if life.busy else STOP_GRACE_S) is life.gone:
+                    return
+                quick = False
+        await self._fleet.stop(worker.id, STOP_GRACE_S)
+
+    def _interrupt(self, life: Life, job_id: str, attempt: int, status: Status) -> None:
+        """A job that it holds has ended without it: the worker is asked to stop, then killed."""
+        worker = life.worker
+        if worker.control is not None:
+            worker.control.cancel(job_id, attempt)
+        grace = COOPERATIVE_GRACE_S if worker.cooperative else CANCEL_GRACE_S
+        if worker.carrier == "http":
+            grace = max(grace, HTTP_GRACE_S)
+        asyncio.get_running_loop().call_later(grace, self._kill_if_holding, life, job_id, attempt, status)
+
+    def _kill_if_holding(self, life: Life, job_id: str, attempt: int, status: Status) -> None:
+        held = life.worker.jobs.get(job_id)
+        if life.over or held is None or held.attempt != attempt:
+            return
+        life.ending = f"job {job_id} was {status.value} and did not stop"
+        life.spare = True
+        log.info("worker.killed id=%s reason=%r", life.worker.id, life.ending)
+        life.worker.state = WorkerState.DRAINING
+        self._registry.tell("draining", life.worker)
+        self._spawn(self._fleet.stop(life.worker.id, 0))
+
+    async def _bury(self, life: Life, exit: Exit) -> None:
+        worker = life.worker
+        if life.timer is not None:
+            life.timer.cancel()
+        if worker.state is not WorkerState.DRAINING:
+            worker.state = WorkerState.DRAINING  # no job may be handed to it any more
+        asked = life.ending is not None
+        text = life.fault or (f"stopped: {life.ending}" if asked else str(exit))
+        if life.busy:
+            await self._last_reports(life)
+        leases = life.leases()
+        failed = not asked and (worker.ready_at is None or exit.code != 0 or bool(leases))
+        error = (worker.error or last_lines(worker.log_path)) if failed else None
+        if leases:
+            lost = not life.spare
+            await self.store.release(leases, lost, _loss(worker.id, exit, text))
+        self._gone(life, text, error or ("" if failed else None))
+
+    async def _last_reports(self, life: Life) -> None:
+        """Lets reports that the worker sent before it ended come through."""
+        end = time.monotonic() + LAST_REPORT_S
+        while life.busy and life.worker.control is not None and time.monotonic() < end:
+            life.calm.clear()
+            await _first(life.calm, timeout_s=0.02)
+
+    def _gone(self, life: Life, exit_text: str, error: str | None) -> None:
+        worker = life.worker
+        level = logging.INFO if error is None else logging.WARNING
+        log.log(level, "worker.gone id=%s endpoint=%s exit=%r", worker.id, worker.endpoint, exit_text)
+        self._lives.pop(worker.id, None)
+        self._spawn(self.store.save_worker(life.record(exit_text, error)))
+        self._pools[worker.endpoint].ended(life, exit_text, error, worker.error_kind)
+        self._registry.remove(worker.id)
+        life.gone.set()
+
+    # -- small parts
+
+    def _pool(self, name: str) -> Pool | None:
+        pool = self._pools.get(name)
+        if pool is None and (endpoint := self.endpoints.get(name)) is not None:
+            pool = self._pools[name] = Pool(self, endpoint)
+        return pool
+
+    def _poke(self, name: str) -> None:
+        if pool := self._pool(name):
+            pool.poke()
+
+    def _save(self, life: Life) -> None:
+        self._spawn(self.store.save_worker(life.record()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("scaling.task_failed", exc_info=exc)
+
+    async def _read_records(self) -> None:
+        boots: dict[str, list[float]] = {}
+        for record in await self.store.list_workers(limit=200):
+            if record.ready_at is not None:
+                boots.setdefault(record.endpoint, []).append(record.ready_at - record.started_at)
+            if record.state != "gone":
+                record.state, record.exit = "gone", "the plane ended"
+                await self.store.save_worker(record)
+        for name, times in boots.items():
+            if pool := self._pool(name):
+                pool.boot_s = sum(times[:5]) / len(times[:5])
+
+
+def _loss(worker_id: str, exit: Exit, text: str) -> str:
+    if exit.out_of_memory:
+        return f"The worker {worker_id} ran out of memory and was killed by the system while it ran this job."
+    return f"The worker {worker_id} ended ({text}) while it ran this job."
+
+
+async def _first(*events: asyncio.Event, timeout_s: float | None) -> asyncio.Event | None:
+    """The first of the events that is set; None after `timeout_s`."""
+    tasks = {asyncio.ensure_future(event.wait()): event for event in events}
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return next((tasks[t] for t in tasks if t in done), None)
+    finally:
+        for task in tasks:
+            task.cancel()
