@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 #: RunPod's retention of results: 30 minutes after /run, 1 minute after /runsync (5 with a wait).
 RETENTION_ASYNC_S = 1800.0
@@ -26,7 +27,8 @@ class Endpoint:
 
     `handler` is the Python file, `root` the folder it runs in (its own imports and files are found there),
     `python` the interpreter. Times are in seconds, sizes in bytes. `retries` is how often a job is tried again
-    after its worker was lost before it is set aside as poison.
+    after its worker was lost before it is set aside as poison. `input_schema` and `output_schema` are JSON Schema
+    (draft 2020-12) where type hints give one, `doc` is the author's description.
     """
 
     name: str
@@ -49,6 +51,9 @@ class Endpoint:
     max_body_bytes: int = 10 * 1024 * 1024
     max_body_sync_bytes: int = 20 * 1024 * 1024
     env: dict[str, str] = field(default_factory=dict)
+    input_schema: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | None = None
+    doc: str = ""
 
     def __repr__(self) -> str:
         # The environment may hold secrets.
