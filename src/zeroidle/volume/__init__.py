@@ -1,0 +1,1 @@
+"""The model volume: weights fetched once, verified, and shared by every worker."""

@@ -1,0 +1,152 @@
+"""What a user asks for: a source of weights, as one string with its revision or hash."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from zeroidle.errors import ConfigError, VolumeError
+
+Kind = Literal["hf", "https", "s3", "zenodo", "file"]
+
+#: Where a worker finds the folders of its weights: a JSON object from source to path.
+WEIGHTS_ENV = "ZEROIDLE_WEIGHTS"
+
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_FORMS = (
+    '"hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD" or "file:/path"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source, taken apart. `name` has no revision and no hash; `revision` is what was asked for, which may move;
+    `sha256` is the promised content of a single file."""
+
+    kind: Kind
+    name: str
+    revision: str | None = None
+    sha256: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The name written as its source string, without a revision."""
+        return self.name if self.kind in ("https", "s3") else f"{self.kind}:{self.name}"
+
+    @property
+    def slug(self) -> str:
+        """One folder name for this source, readable, and different for different names."""
+        if self.kind == "hf":
+            return self.name.replace("/", "--")
+        plain = re.sub(r"[^A-Za-z0-9.-]+", "-", self.name.split("://")[-1]).strip("-.")[:60]
+        return f"{plain}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that a handler needs.
+
+    `source` is one of "hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD"
+    and "file:/path". `allow` and `deny` are shell patterns over the file names of the source: a file is taken when
+    it matches one of `allow` (all when empty) and none of `deny`.
+    """
+
+    source: str
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    parsed: Source = field(init=False, repr=False, compare=False)
+
+    def __init__(self, source: str, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+        for key, value in (("allow", allow), ("deny", deny)):
+            if isinstance(value, str):
+                raise ConfigError(f"weights: {key} is {value!r}; it must be a list of patterns, as [{value!r}].")
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "allow", tuple(sorted(set(allow))))
+        object.__setattr__(self, "deny", tuple(sorted(set(deny))))
+        object.__setattr__(self, "parsed", parse(source))
+
+    @property
+    def key(self) -> str:
+        """Names this request, with its patterns."""
+        text = json.dumps([self.source, self.allow, self.deny])
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def takes(self, path: str) -> bool:
+        """Whether a file of the source is wanted."""
+        if self.allow and not any(fnmatch.fnmatchcase(path, pattern) for pattern in self.allow):
+            return False
+        return not any(fnmatch.fnmatchcase(path, pattern) for pattern in self.deny)
+
+    @property
+    def path(self) -> Path:
+        """The folder with the files, inside a worker that was started with them. VolumeError elsewhere."""
+        folders = json.loads(os.environ.get(WEIGHTS_ENV, "{}"))
+        if self.source not in folders:
+            raise VolumeError(
+                f"The weights {self.source!r} are not prepared in this process; name them in the endpoint's `weights`, "
+                f'or run "zeroidle volume pull {self.source}" and use the path that it prints.'
+            )
+        return Path(folders[self.source])
+
+
+def parse(text: str) -> Source:
+    """Takes a source string apart. Raises ConfigError with the forms that are allowed."""
+    body, _, fragment = text.partition("#")
+    sha256 = _sha256(text, fragment) if fragment else None
+    if body.startswith(("https://", "http://")):
+        return _web(text, body, sha256)
+    if sha256 is not None:
+        raise ConfigError(f"weights: {text!r} has a #sha256=, which only an https:// source may have.")
+    if body.startswith("s3://"):
+        return _s3(text, body)
+    scheme, colon, rest = body.partition(":")
+    if colon and rest and scheme == "hf":
+        return _hub(text, rest)
+    if colon and scheme == "zenodo" and re.fullmatch(r"\d+", rest):
+        return Source("zenodo", rest)
+    if colon and rest and scheme == "file":
+        path = rest.removeprefix("//") if rest.startswith("///") else rest
+        return Source("file", os.path.abspath(os.path.expanduser(path)))
+    raise ConfigError(f"weights: {text!r} is not a source; write {_FORMS}.")
+
+
+def _sha256(text: str, fragment: str) -> str:
+    found = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
+    if found is None:
+        raise ConfigError(f"weights: {text!r} ends in #{fragment}; write #sha256= and 64 hexadecimal digits.")
+    return found[1].lower()
+
+
+def _web(text: str, body: str, sha256: str | None) -> Source:
+    parts = urlsplit(body)
+    if parts.username or parts.password:
+        raise ConfigError("weights: an https:// source has a user name or password in it; they do not belong there.")
+    if not parts.hostname or parts.path in ("", "/"):
+        raise ConfigError(f"weights: {text!r} names no file; write https://host/path/file#sha256=HEX.")
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and sha256 is None and not loopback:
+        raise ConfigError(f"weights: {text!r} is not protected on its way; use https:// or add #sha256=HEX.")
+    return Source("https", urlunsplit(parts), sha256=sha256)
+
+
+def _s3(text: str, body: str) -> Source:
+    bucket, _, prefix = body.removeprefix("s3://").partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"weights: {text!r} names no bucket; write s3://bucket/prefix.")
+    return Source("s3", f"s3://{bucket}/{prefix.strip('/')}".rstrip("/"))
+
+
+def _hub(text: str, rest: str) -> Source:
+    name, at, revision = rest.partition("@")
+    if not _REPO.fullmatch(name) or (at and not revision) or ".." in name:
+        raise ConfigError(f"weights: {text!r} is not a repository; write hf:org/repo@revision.")
+    return Source("hf", name, revision=revision or None)
