@@ -17,10 +17,13 @@ from pathlib import Path
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import WorkerError
 from zeroidle.fleet import processes
+from zeroidle.fleet.child import Forked, Process, Spawned
 from zeroidle.fleet.environment import worker_environment
 from zeroidle.fleet.logs import LogFolder
 from zeroidle.fleet.oom import OomCounter
 from zeroidle.fleet.protocol import Exit, Running
+from zeroidle.fleet.zygote import NoFork
+from zeroidle.fleet.zygotes import Zygotes
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +37,7 @@ OOM_SCORE_ADJ = 300
 @dataclass(eq=False, slots=True)
 class _Child:
     running: Running
-    process: subprocess.Popen[bytes]
-    pidfd: int
+    process: Process
     marker: bytes
     oom_kills: int | None
     gone: asyncio.Future[None]
@@ -59,6 +61,7 @@ class LocalFleet:
         self._folder = folder.resolve()
         self._scratch = self._folder / "workers"
         self._entry = entry or worker_entry()
+        self.zygotes = Zygotes(self._folder, self._entry)
         self._logs = LogFolder(self._folder / "logs", keep_logs, max_log_bytes)
         self._oom = OomCounter()
         self._children: dict[str, _Child] = {}
@@ -87,35 +90,48 @@ class LocalFleet:
             processes.PLANE: str(self._folder),
             processes.WORKER: worker_id,
         }
-        return self._spawn([python, str(self._entry)], full_env, endpoint, worker_id)
-
-    def _spawn(self, argv: list[str], env: dict[str, str], endpoint: Endpoint, worker_id: str) -> Running:
         path, log_fd = self._logs.open(worker_id)
+        try:
+            process, note = await self._bear(python, full_env, endpoint, log_fd)
+        finally:
+            os.close(log_fd)
+        return self._adopt(
+            process, Running(worker_id, endpoint.name, process.pid, path, isinstance(process, Forked), note)
+        )
+
+    async def _bear(self, python: str, env: dict[str, str], endpoint: Endpoint, log_fd: int) -> tuple[Process, str]:
+        """A new process, forked where that is possible, and why it is not."""
+        note = ""
+        if endpoint.fork_server_idle_s > 0:
+            try:
+                forked = await self.zygotes.fork(endpoint, python, env, log_fd, self._parent_read)
+                if forked is not None:
+                    return forked, ""
+                env = env | {"ZEROIDLE_RECORD": str(self.zygotes.records.path(endpoint, python))}
+            except NoFork as exc:
+                note = str(exc)
+        return self._spawn(python, env, endpoint, log_fd), note
+
+    def _spawn(self, python: str, env: dict[str, str], endpoint: Endpoint, log_fd: int) -> Spawned:
         try:
             # subprocess uses vfork here: 0.3 ms, whatever the size of this process.
             process = subprocess.Popen(
-                argv, env=env, cwd=endpoint.root, stdin=subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
-                start_new_session=True, pass_fds=(self._parent_read,),
-            )
+                [python, str(self._entry)], env=env, cwd=endpoint.root, stdin=subprocess.DEVNULL, stdout=log_fd,
+                stderr=log_fd, start_new_session=True, pass_fds=(self._parent_read,),
+            )  # fmt: skip
         except OSError as exc:
-            raise WorkerError(f"The interpreter {argv[0]} of endpoint {endpoint.name} does not run: {exc}.") from exc
-        finally:
-            os.close(log_fd)
-        try:
-            pidfd = os.pidfd_open(process.pid)
-        except (OSError, AttributeError) as exc:
-            process.kill()
-            process.wait()
-            raise WorkerError("Local workers need Linux 5.3 or newer (pidfd_open).") from exc
+            raise WorkerError(f"The interpreter {python} of endpoint {endpoint.name} does not run: {exc}.") from exc
+        return Spawned(process)
+
+    def _adopt(self, process: Process, running: Running) -> Running:
+        """Watches a new process until it ends."""
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE_ADJ))
         loop = asyncio.get_running_loop()
-        running = Running(worker_id, endpoint.name, process.pid, path)
-        child = _Child(
-            running, process, pidfd, processes.mark(processes.WORKER, worker_id), self._oom.read(), loop.create_future()
-        )
-        self._children[worker_id] = child
-        loop.add_reader(pidfd, self._exited, child)
+        marker = processes.mark(processes.WORKER, running.worker_id)
+        child = _Child(running, process, marker, self._oom.read(), loop.create_future())
+        self._children[running.worker_id] = child
+        loop.add_reader(process.pidfd, self._exited, child)
         if self._log_timer is None:
             self._log_timer = loop.call_later(LOG_CHECK_S, self._check_logs)
         return running
@@ -127,7 +143,7 @@ class LocalFleet:
             return
         if grace_s > 0 and not child.exited:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(child.pidfd, signal.SIGTERM)
+                signal.pidfd_send_signal(child.process.pidfd, signal.SIGTERM)
             await asyncio.wait({child.gone}, timeout=grace_s)
         if not child.exited:
             child.killed = True
@@ -147,6 +163,7 @@ class LocalFleet:
         await asyncio.gather(*(self.stop(worker_id, 0) for worker_id in list(self._children)))
         if self._sweeps:
             await asyncio.wait(self._sweeps)
+        self.zygotes.close()
         if self._log_timer is not None:
             self._log_timer.cancel()
         for fd in (self._parent_read, self._parent_write):
@@ -169,33 +186,28 @@ class LocalFleet:
 
     def _exited(self, child: _Child) -> None:
         loop = asyncio.get_running_loop()
-        loop.remove_reader(child.pidfd)
-        # WNOWAIT leaves the zombie: while it is there its number cannot be given to a stranger, so that killing
-        # its session cannot hit one.
-        status = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if status is None:  # not ended after all
-            loop.add_reader(child.pidfd, self._exited, child)
-            return
+        loop.remove_reader(child.process.pidfd)
         child.exited = True
-        code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+        # The zombie is left until the end of the sweep: while it is there its number cannot be given to a stranger,
+        # so that killing its session cannot hit one.
         _kill_group(child.process.pid)
-        oom = code == -signal.SIGKILL and not child.killed and self._oom.grew(child.oom_kills)
         sweep = loop.create_task(self._sweep(child))
         self._sweeps.add(sweep)
         sweep.add_done_callback(self._sweeps.discard)
-        for listener in self._listeners:
-            listener(Exit(child.running.worker_id, code, oom))
 
     async def _sweep(self, child: _Child) -> None:
         worker_id = child.running.worker_id
         try:
+            code = await child.process.code()
+            oom = code == -signal.SIGKILL and not child.killed and self._oom.grew(child.oom_kills)
+            for listener in self._listeners:
+                listener(Exit(worker_id, code, oom))
             left = await asyncio.to_thread(processes.end_session, child.process.pid, child.marker)
             if left:
                 log.error("fleet.cannot_kill worker=%s pids=%s", worker_id, left)
             await asyncio.to_thread(shutil.rmtree, self._scratch / worker_id, True)
         finally:
-            child.process.wait()  # reaps the zombie: does not block
-            os.close(child.pidfd)
+            child.process.reap()
             self._children.pop(worker_id, None)
             self._logs.ended(worker_id)
             if not child.gone.done():

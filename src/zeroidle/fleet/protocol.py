@@ -12,26 +12,32 @@ from zeroidle.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a worker process ended. `code` is the exit status, or minus the signal number."""
+    """How a worker process ended. `code` is the exit status, or minus the signal number; None when its parent, the
+    fork server, ended before it and so nobody could ask."""
 
     worker_id: str
-    code: int
+    code: int | None
     out_of_memory: bool = False
 
     def __str__(self) -> str:
         if self.out_of_memory:
             return "out of memory"
+        if self.code is None:
+            return "an unknown end"
         return f"exit {self.code}" if self.code >= 0 else f"signal {-self.code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A worker that the fleet has started. `log_path` holds its standard output and error."""
+    """A worker that the fleet has started. `log_path` holds its standard output and error. `forked`: it came from a
+    fork server with its imports done; if not, `note` says why not, once there is a reason."""
 
     worker_id: str
     endpoint: str
     pid: int
     log_path: Path
+    forked: bool = False
+    note: str = ""
 
 
 class Fleet(Protocol):
