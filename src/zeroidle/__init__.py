@@ -1,3 +1,30 @@
-"""ZeroIdle: any Python handler becomes a durable API endpoint that costs nothing while nobody calls."""
+"""ZeroIdle: any Python handler becomes a durable API endpoint that costs nothing while nobody calls.
+
+The names for writing an endpoint. They are those of the worker's own package, so that they also work in a handler's
+environment in which ZeroIdle is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zeroidle_worker.api.declare import endpoint as endpoint
+    from zeroidle_worker.api.errors import InputError as InputError
+    from zeroidle_worker.api.files import Audio as Audio
+    from zeroidle_worker.api.files import File as File
+    from zeroidle_worker.api.files import Image as Image
+    from zeroidle_worker.api.scalars import Limits as Limits
+    from zeroidle_worker.context import cancelled as cancelled
+    from zeroidle_worker.context import progress as progress
+
+__all__ = ["Audio", "File", "Image", "InputError", "Limits", "cancelled", "endpoint", "progress"]
+
+
+def __getattr__(name: str) -> object:
+    # On demand: a worker that needs `endpoint` alone does not pay for files and downloads.
+    from zeroidle_worker.api.names import find
+
+    return find(name, __name__)

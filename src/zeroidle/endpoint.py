@@ -46,6 +46,7 @@ class Endpoint:
     retries: int = 2
     lease_s: float = 30.0
     start_timeout_s: float = 420.0
+    fork_server_idle_s: float = 600.0
     retention_s: float = RETENTION_ASYNC_S
     retention_sync_s: float = RETENTION_SYNC_S
     max_body_bytes: int = 10 * 1024 * 1024

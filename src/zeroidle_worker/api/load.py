@@ -1,0 +1,28 @@
+"""Imports a user's file under its own name: `if __name__ == "__main__"` does not run, and pickling works."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import List
+
+from zeroidle_worker.api import declare
+from zeroidle_worker.api.declare import Declared
+
+
+def load_file(path: str) -> List[Declared]:
+    """Runs the file as a module and answers what it declares. Its folder comes first on the path."""
+    path = os.path.abspath(path)
+    folder, name = os.path.dirname(path), os.path.splitext(os.path.basename(path))[0]
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    if not name.isidentifier() or name in sys.modules:
+        name = "zeroidle_handler"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("%s is not a Python file." % path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return [d for d in declare.DECLARED if d.target.__module__ == name] or list(declare.DECLARED)
