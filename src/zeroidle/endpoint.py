@@ -29,6 +29,11 @@ class Endpoint:
     `python` the interpreter. Times are in seconds, sizes in bytes. `retries` is how often a job is tried again
     after its worker was lost before it is set aside as poison. `input_schema` and `output_schema` are JSON Schema
     (draft 2020-12) where type hints give one, `doc` is the author's description.
+
+    `declared` is the name under which the file declares it, which may differ from `name`; `form` says what was
+    decorated (function, stream, class ...); `batch` is the most requests handed over at once and the seconds to
+    collect them; `files` says how files of a result travel (auto, inline, url); `secrets` are names of variables that
+    must be set; `sources` are the user's own files that the handler file imports.
     """
 
     name: str
@@ -55,6 +60,20 @@ class Endpoint:
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     doc: str = ""
+    # What follows is known only of endpoints that the handler file declares itself, by @endpoint.
+    declared: str | None = None
+    form: str | None = None
+    batch: tuple[int, float] | None = None
+    openai: str | None = None
+    files: str = "auto"
+    secrets: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
+    weights: Any = None
+    volume: str | None = None
+    image: Any = None
+    sources: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:
         # The environment may hold secrets.

@@ -33,12 +33,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ScalingFacts:
-    """What the scaling loop says. `failures` counts starts that failed in a row; times are Unix seconds."""
+    """What the scaling loop says. `failures` counts starts that failed in a row, `crashes` workers that were ready and
+    then ended unasked; `last_error_kind` is the worker's own word for a failed start; times are Unix seconds."""
 
     wanted: int = 0
     failures: int = 0
+    crashes: int = 0
     backoff_until: float | None = None
     last_error: str | None = None
+    last_error_kind: str | None = None
     last_exit: str | None = None
     boot_s: float | None = None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from zeroidle.insight.facts import EndpointFacts, Verdict
+from zeroidle.insight.facts import EndpointFacts, ScalingFacts, Verdict
 from zeroidle.insight.failure import recognise, tail
 from zeroidle.insight.spans import plural, span
 from zeroidle.worker import Worker, WorkerState
 
 #: Of the last ended jobs, how many must have failed before an endpoint counts as failing.
 _FAILING_SHARE = 0.5
+#: So many crashes in a row may be the work of one poison job.
+_SINGLE_CRASHES = 2
 _SIGNS_OF_CRASH = ("exit ", "signal ", "out of memory")
 
 
@@ -37,18 +39,18 @@ def paused(facts: EndpointFacts) -> Verdict | None:
 def crash_loop(facts: EndpointFacts) -> Verdict | None:
     """Workers fail to start, or die, one after another."""
     scaling = facts.scaling
-    if scaling.failures < 1:
+    crashing = scaling.crashes > _SINGLE_CRASHES
+    if scaling.failures < 1 and not crashing:
         return None
     ready = [w for w in facts.live if w.state is WorkerState.READY]
-    if ready and scaling.failures < 3:
+    if ready and scaling.failures < 3 and not crashing:
         return None
     record = next((r for r in facts.past if r.error or _crashed(r.exit)), None)
-    words = "\n".join(
-        part for part in (record.error if record else None, scaling.last_error, "\n".join(facts.failed_log)) if part
-    )
+    said = (scaling.last_error_kind, record.error if record else None, scaling.last_error, "\n".join(facts.failed_log))
+    words = "\n".join(dict.fromkeys(part for part in said if part))
     exit_text = (record.exit if record else None) or scaling.last_exit
     cause = recognise(facts.endpoint, words, exit_text)
-    times = f"{plural(scaling.failures, 'start')} in a row failed" if scaling.failures > 1 else "The last start failed"
+    times = _times(scaling)
     again = ""
     if scaling.backoff_until is not None and scaling.backoff_until > facts.now:
         again = f" The next try is in {span(scaling.backoff_until - facts.now)}."
@@ -63,6 +65,14 @@ def crash_loop(facts: EndpointFacts) -> Verdict | None:
         f"{record.id if record else facts.endpoint.name}",
         tail(words),
     )
+
+
+def _times(scaling: ScalingFacts) -> str:
+    if scaling.failures > 1:
+        return f"{plural(scaling.failures, 'start')} in a row failed"
+    if scaling.failures == 1:
+        return "The last start failed"
+    return f"{plural(scaling.crashes, 'worker')} in a row crashed"
 
 
 def _crashed(exit_text: str | None) -> bool:
