@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _STORE_RETRY_S = "5"
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "retry-after", "vary": "origin"}
-_PREFLIGHT = _CORS | {
+_PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
     "access-control-allow-headers": "authorization, content-type, idempotency-key, x-request-id",
     "access-control-max-age": "600",
@@ -64,7 +64,7 @@ class App:
         try:
             mount = self._find(request)
             if request.method == "OPTIONS" and mount.browser:
-                return Response(204, headers=dict(_PREFLIGHT))
+                return _preflight(request)
             if not mount.public:
                 await self._auth.check(request)
             response = await mount.handler(request)
@@ -97,6 +97,18 @@ class App:
         if mount is None:
             raise NotFound(f"There is nothing at {request.path[:100]!r}; jobs are sent to /v2/ENDPOINT/run.")
         return mount
+
+
+def _preflight(request: Request) -> Response:
+    """What a browser asks before a page of another site may call. The key is in a header, so no cookie is at stake:
+    any page and any header may come."""
+    headers = _CORS | _PREFLIGHT
+    asked = request.headers.get("access-control-request-headers")
+    if asked:
+        headers["access-control-allow-headers"] = asked
+    if "access-control-request-private-network" in request.headers:
+        headers["access-control-allow-private-network"] = "true"
+    return Response(204, headers=headers)
 
 
 def _refusal(exc: RequestError) -> Response:

@@ -27,13 +27,18 @@ _header_names: dict[bytes, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """How much and how long a peer may take. A body has no total time: it must only keep moving."""
+    """How much and how long a peer may take.
+
+    A body has no total time, but it must keep moving: at most `body_s` between two pieces, and, `body_s` set aside,
+    `body_bytes_per_s` on average, so that nobody holds a connection with a byte now and then.
+    """
 
     head_bytes: int = 64 * 1024
     url_bytes: int = 16 * 1024
     header_count: int = 100
     head_s: float = 10.0
     body_s: float = 30.0
+    body_bytes_per_s: float = 1024.0
     idle_s: float = 75.0
     write_s: float = 60.0
     linger_s: float = 5.0
@@ -98,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._request = Request("", "")
         self._keep_alive = True
         self._body: Body | None = None
+        self._body_began = 0.0
         self._limit_bytes: int | None = None
         self._wants_continue = False
 
@@ -166,7 +172,11 @@ class Connection(asyncio.Protocol):
         """Bounds a head that does not end (the parser keeps its unfinished line); renews the time of a body."""
         limits = self._host.limits
         if self._receiving == "body":
-            self._deadline = self._host.loop.time() + limits.body_s
+            now = self._host.loop.time()
+            self._body_began = self._body_began or now
+            received = self._body.size_bytes if self._body is not None else 0
+            slowest = self._body_began + received / limits.body_bytes_per_s
+            self._deadline = min(now, slowest) + limits.body_s
             return
         self._head_bytes = 0 if self._head_began else self._head_bytes + size_bytes
         # Separators and line ends come on top of what on_url and on_header count exactly.
@@ -184,7 +194,7 @@ class Connection(asyncio.Protocol):
         if self._receiving and not self._writer.paused:
             limits = self._host.limits
             wait_s = limits.head_s if self._receiving == "head" else limits.body_s
-            self._refuse(408, f"The request's {self._receiving} did not arrive within {wait_s:g} seconds.")
+            self._refuse(408, f"The request's {self._receiving} came too slowly; the server waits {wait_s:g} seconds.")
         elif self._deaf or self._writer.deadline < math.inf:
             self._writer.transport.abort()
         else:
@@ -208,6 +218,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         self._headers_bytes = 0
+        self._body_began = 0.0
         self._limit_bytes = None
         self._deadline = self._host.loop.time() + self._host.limits.head_s
 
@@ -237,6 +248,10 @@ class Connection(asyncio.Protocol):
         parser, headers = self._parser, self._headers
         self._keep_alive = parser.should_keep_alive()
         self._request = Request(parser.get_method().decode(), path, query, headers, b"", self._peer, self.alive)
+        name = headers.get("host")
+        if (name is None and parser.get_http_version() == "1.1") or (name is not None and "," in name):
+            self._refuse(400, "A request needs one Host header.")
+            return
         length = int(headers.get("content-length") or 0)
         if parser.should_upgrade():
             self._keep_alive = False
@@ -321,7 +336,9 @@ class Connection(asyncio.Protocol):
             return
         limits = self._host.limits
         time_s = {"": limits.idle_s, "head": limits.head_s, "body": limits.body_s}[self._receiving]
-        self._deadline = self._host.loop.time() + time_s
+        now = self._host.loop.time()
+        self._deadline = now + time_s
+        self._body_began = now if self._receiving == "body" else 0.0  # we did not read meanwhile
         if not self._reading and self.alive():
             self._reading = True
             self._writer.transport.resume_reading()

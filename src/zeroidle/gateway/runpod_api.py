@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from zeroidle.endpoint import Endpoint
-from zeroidle.errors import NotFound, RequestError, TooLarge
+from zeroidle.errors import NotFound, RequestError
 from zeroidle.gateway import answers
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
-from zeroidle.gateway.envelope import Submission, read_large, read_small
 from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
+from zeroidle.gateway.submission import Check, Reader, Upload
 from zeroidle.job import Job, Spooled, Status, new_job_id
 from zeroidle.store.protocol import ClientStore, ClockStore
 from zeroidle.worker import Registry
@@ -57,12 +57,24 @@ class _Route:
 
 
 class RunpodApi:
-    """Everything under /v2/{endpoint}/. `endpoints` may change while it serves."""
+    """Everything under /v2/{endpoint}/. `endpoints` may change while it serves.
+
+    `check` is called with the input of a job for an endpoint that has an input schema; `upload` turns a form
+    (multipart/form-data) into a job's input. Both may be set later.
+    """
 
     def __init__(
-        self, store: Store, endpoints: Mapping[str, Endpoint], registry: Registry, limits: Limits | None = None
+        self,
+        store: Store,
+        endpoints: Mapping[str, Endpoint],
+        registry: Registry,
+        limits: Limits | None = None,
+        *,
+        check: Check | None = None,
+        upload: Upload | None = None,
     ) -> None:
         self._store = store
+        self.reader = Reader(store.spool, check, upload)
         self._endpoints = endpoints
         self._registry = registry
         self._limits = limits or Limits()
@@ -137,7 +149,7 @@ class RunpodApi:
         key = request.headers.get("idempotency-key")
         if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
             raise RequestError(f"The Idempotency-Key header must have 1 to {MAX_KEY_CHARS} characters.")
-        submission = await self._read(request, _max_bytes(endpoint, sync))
+        submission = await self.reader.read(endpoint, request, _max_bytes(endpoint, sync))
         now = time.time()
         job = Job(
             id=new_job_id(sync),
@@ -166,15 +178,6 @@ class RunpodApi:
         if kept.id != job.id:  # the idempotency key was known
             remove_file(self._store.spool, payload.path)
         return kept
-
-    async def _read(self, request: Request, max_bytes: int) -> Submission:
-        body = request.body
-        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
-        if size_bytes > max_bytes:
-            raise TooLarge(f"The body has {size_bytes} bytes; {request.path} takes at most {max_bytes}.")
-        if isinstance(body, bytes):
-            return read_small(body)
-        return await asyncio.to_thread(read_large, self._store.spool, body)
 
     # Asking
 

@@ -1,0 +1,111 @@
+"""From the body of /run or /runsync to a checked submission: JSON as it is, forms by conversion."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import RequestError, TooLarge
+from zeroidle.gateway.body import LARGE_BYTES, remove_file
+from zeroidle.gateway.envelope import Submission, read_large, read_small
+from zeroidle.gateway.message import Request
+from zeroidle.job import Payload, Policy, Spooled
+
+#: Looks at the raw JSON of an input and raises RequestError when it does not fit the endpoint's schema. It is called on
+#: the loop for a small input and in a thread for a large one, which is a map of its file.
+Check = Callable[[Endpoint, "bytes | mmap.mmap"], None]
+
+#: Turns a form into the raw JSON of an input: (endpoint, content type with its boundary, body). Raises RequestError.
+#: It is called in a thread.
+Upload = Callable[[Endpoint, str, "bytes | Path"], bytes]
+
+
+class UnsupportedBody(RequestError):
+    """The body has an encoding or a type that is not taken here; send JSON."""
+
+    http_status = 415
+
+
+class Reader:
+    """Reads submissions. `check` and `upload` are described at their types; without them they cost nothing."""
+
+    def __init__(self, spool: Path, check: Check | None = None, upload: Upload | None = None) -> None:
+        self._spool = spool
+        self.check = check
+        self.upload = upload
+
+    async def read(self, endpoint: Endpoint, request: Request, max_bytes: int) -> Submission:
+        """The submission in a request's body. Raises RequestError. A large body's file becomes the input's."""
+        body, headers = request.body, request.headers
+        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
+        if size_bytes > max_bytes:
+            raise TooLarge(f"The body has {size_bytes} bytes; {request.path} takes at most {max_bytes}.")
+        if "content-encoding" in headers and headers["content-encoding"].lower() not in ("", "identity"):
+            raise UnsupportedBody(
+                f"The body is encoded as {headers['content-encoding'][:50]!r}; send it without Content-Encoding."
+            )
+        form = headers.get("content-type", "")
+        check = self.check if endpoint.input_schema is not None else None
+        # Other types are read as JSON whatever they say: curl -d calls everything a form.
+        if form.startswith("multipart/"):
+            if self.upload is None:
+                raise UnsupportedBody('Forms are not taken here; send JSON: {"input": ...}.')
+            return await self._in_thread(request, partial(self._convert, self.upload, endpoint, form, body, check))
+        if isinstance(body, Spooled):
+            return await self._in_thread(request, partial(self._read_large, endpoint, body, check))
+        submission = read_small(body)
+        if check is not None:
+            assert isinstance(submission.input, bytes)
+            check(endpoint, submission.input)
+        return submission
+
+    async def _in_thread(self, request: Request, work: Callable[[], Submission]) -> Submission:
+        """Works on a large body. Its file is ours from here on: the thread goes on when the client has gone away."""
+        body, request.body = request.body, b""
+        task = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            submission = await asyncio.shield(task)
+        except BaseException:
+            task.add_done_callback(lambda _: self._forget(body, task))
+            raise
+        if not isinstance(submission.input, Spooled):
+            self._remove(body)
+        return submission
+
+    def _forget(self, body: Payload, task: asyncio.Task[Submission]) -> None:
+        self._remove(body)
+        if not task.cancelled() and task.exception() is None:
+            self._remove(task.result().input)
+
+    def _remove(self, payload: Payload) -> None:
+        if isinstance(payload, Spooled):
+            remove_file(self._spool, payload.path)
+
+    def _read_large(self, endpoint: Endpoint, body: Spooled, check: Check | None) -> Submission:
+        submission = read_large(self._spool, body)
+        if check is not None:
+            with (
+                (self._spool / body.path).open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+            ):
+                check(endpoint, data)
+        return submission
+
+    def _convert(
+        self, upload: Upload, endpoint: Endpoint, form: str, body: Payload, check: Check | None
+    ) -> Submission:
+        data = upload(endpoint, form, body if isinstance(body, bytes) else self._spool / body.path)
+        if check is not None:
+            check(endpoint, data)
+        if len(data) < LARGE_BYTES:
+            return Submission(data, Policy(), None, None)
+        path = self._spool / (body.path if isinstance(body, Spooled) else f"body-{os.urandom(16).hex()}")
+        draft = path.with_name(path.name + ".input")
+        draft.write_bytes(data)
+        draft.replace(path)
+        return Submission(Spooled(path.name, len(data)), Policy(), None, None)
