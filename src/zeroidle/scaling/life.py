@@ -47,10 +47,24 @@ class Life:
         """Whether it is on its way to being ready."""
         return self.worker.state is WorkerState.STARTING
 
-    def leases(self) -> list[Lease]:
-        """What it holds."""
-        attempts = {job_id: held.attempt for job_id, held in self.worker.jobs.items()} | self.held
-        return [Lease(self.worker.endpoint, job_id, self.worker.id, n) for job_id, n in attempts.items()]
+    @property
+    def starting_up(self) -> bool:
+        """Whether it was never ready: it has nothing to end in good order."""
+        return self.worker.ready_at is None
+
+    def settle(self) -> None:
+        """Wakes whoever waits for its jobs to end, when they have."""
+        if not self.busy:
+            self.calm.set()
+
+    def leases(self) -> tuple[list[Lease], list[Lease]]:
+        """What it holds: begun, and handed out ahead. Alone, it had begun only the first (see `wire`)."""
+        jobs = self.worker.jobs
+        attempts = {job_id: held.attempt for job_id, held in jobs.items()} | self.held
+        leases = [Lease(self.worker.endpoint, job_id, self.worker.id, n) for job_id, n in attempts.items()]
+        # What the store handed out and the worker's connection has not noted yet was not sent.
+        begun = 1 if self.worker.concurrency == 1 else len(jobs)
+        return leases[: min(begun, len(jobs))], leases[min(begun, len(jobs)) :]
 
     def record(self, exit_text: str | None = None, error: str | None = None) -> WorkerRecord:
         """The row of this worker; with `exit_text` that of one that has ended."""

@@ -11,12 +11,12 @@ from typing import Any
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Error, WorkerError
 from zeroidle.fleet.protocol import Exit, Fleet
-from zeroidle.job import Status
+from zeroidle.job import Job, Status
 from zeroidle.scaling.expiry import ExpiryClock
 from zeroidle.scaling.life import Life
 from zeroidle.scaling.pool import Pool
 from zeroidle.scaling.state import ScalingState
-from zeroidle.scaling.waits import last_lines, start_phases
+from zeroidle.scaling.waits import last_lines, ran_s, start_phases
 from zeroidle.store.protocol import JobEvent, Store
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 #: How long a worker that was asked to end may take before it is killed, in seconds.
 STOP_GRACE_S = 5.0
 #: How long a worker may go on with a job that was cancelled or timed out, before its processes are killed: one
-#: whose handler asks whether it was cancelled, one that speaks HTTP (its job-stop is a long poll), any other.
-COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 2.0, 0.25
+#: whose handler asks whether it was cancelled, one on HTTP that has a job-stop poll (it does not report a stopped
+#: job, only its pings show it), one on HTTP without, any other.
+COOPERATIVE_GRACE_S, HTTP_COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 10.0, 2.0, 0.25
 #: How long the last reports of a dead worker may still be on their way through a socket.
 LAST_REPORT_S = 1.0
 
@@ -109,32 +110,40 @@ class ScalingLoop:
         pool = self._pool(job.endpoint)
         if pool is None:
             return
-        worker_id = event.worker_id or job.worker_id
-        life = self._lives.get(worker_id) if worker_id else None
+        life = self._lives.get(event.worker_id or job.worker_id or "")
         if event.kind == "taken":
             if life is not None:
-                life.held[job.id] = job.attempt
-                life.idle_at = None
-                if life.worker.ready_at is not None and job.queued_at < life.worker.ready_at:
-                    self._spawn(self.store.note(job, start_phases(job, life.worker)))
-        elif event.kind == "ended":
-            now = time.monotonic()
-            if life is not None:
-                life.held.pop(job.id, None)
-            if job.started_at is not None and job.finished_at is not None:
-                pool.policy.left(now, max(0.0, job.started_at - job.queued_at), job.finished_at - job.started_at)
-            if job.status in (Status.CANCELLED, Status.TIMED_OUT):
-                if event.worker_id is not None and life is not None:
-                    self._interrupt(life, job.id, job.attempt, job.status)
-            elif life is not None:
-                pool.backoff.worked()
+                self._taken(life, job)
         else:
-            if event.kind == "requeued" and life is not None:
-                life.held.pop(job.id, None)
-            if not job.policy.low_priority:
-                pool.policy.arrived(time.monotonic())
+            if life is not None and life.held.get(job.id) is not None:
+                del life.held[job.id]
+                life.settle()
+            if event.kind == "ended":
+                self._ended(pool, life, event)
+            else:
+                if not job.policy.low_priority:
+                    pool.policy.arrived(time.monotonic())
+                if life is not None and job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
+                    self._interrupt(life, job.id, job.attempt)
         self._expiry.poke()
         pool.poke()
+
+    def _taken(self, life: Life, job: Job) -> None:
+        life.held[job.id] = job.attempt
+        life.idle_at = None
+        if life.worker.ready_at is not None and job.queued_at < life.worker.ready_at:
+            self._spawn(self.store.note(job, start_phases(job, life.worker)))
+
+    def _ended(self, pool: Pool, life: Life | None, event: JobEvent) -> None:
+        job = event.job
+        if job.started_at is not None and job.finished_at is not None:
+            pool.policy.left(time.monotonic(), max(0.0, job.started_at - job.queued_at), ran_s(job))
+        if life is None or life.over:  # over: the job ended because its worker did
+            return
+        if job.status not in (Status.CANCELLED, Status.TIMED_OUT):
+            pool.backoff.worked()
+        elif event.worker_id is not None:
+            self._interrupt(life, job.id, job.attempt)
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         life = self._lives.get(worker.id)
@@ -150,10 +159,10 @@ class ScalingLoop:
             life.idle_at = None
         elif kind == "idle":
             life.idle_at = time.monotonic()
-            life.calm.set()
+            life.settle()
         elif kind == "draining":
             if life.ending is None:  # the gateway's wish: refresh_worker
-                life.ending = "refreshed"
+                life.ending = "asked for by the worker" if worker.control else "its connection was lost"
                 self._spawn(self._end(life))
             self._save(life)
         elif kind == "failed":
@@ -195,6 +204,7 @@ class ScalingLoop:
     def _start_overdue(self, life: Life) -> None:
         if life.worker.ready_at is None and not life.over:
             life.fault = f"not ready within {life.endpoint.start_timeout_s:g} s"
+            log.warning("worker.not_ready id=%s after_s=%g", life.worker.id, life.endpoint.start_timeout_s)
             self._spawn(self._fleet.stop(life.worker.id, STOP_GRACE_S))
 
     def retire(self, life: Life, why: str) -> None:
@@ -209,32 +219,35 @@ class ScalingLoop:
 
     async def _end(self, life: Life) -> None:
         worker = life.worker
-        if worker.control is not None:
+        if worker.control is not None and not life.starting_up:
             worker.control.drain()
-            # One on a socket exits by itself. One that speaks HTTP goes on polling until it is asked by a signal.
-            quick = worker.carrier == "socket"
-            while life.busy or quick:
+            while life.busy:
                 life.calm.clear()
-                if await _first(life.gone, life.calm, timeout_s=None if life.busy else STOP_GRACE_S) is life.gone:
+                if await _first(life.gone, life.calm, timeout_s=None) is life.gone:
                     return
-                quick = False
+            # One on a socket exits by itself. One that speaks HTTP goes on polling until it is asked by a signal.
+            if worker.carrier == "socket" and await _first(life.gone, timeout_s=STOP_GRACE_S):
+                return
         await self._fleet.stop(worker.id, STOP_GRACE_S)
 
-    def _interrupt(self, life: Life, job_id: str, attempt: int, status: Status) -> None:
+    def _interrupt(self, life: Life, job_id: str, attempt: int) -> None:
         """A job that it holds has ended without it: the worker is asked to stop, then killed."""
         worker = life.worker
+        if life.over:
+            return
         if worker.control is not None:
             worker.control.cancel(job_id, attempt)
-        grace = COOPERATIVE_GRACE_S if worker.cooperative else CANCEL_GRACE_S
         if worker.carrier == "http":
-            grace = max(grace, HTTP_GRACE_S)
-        asyncio.get_running_loop().call_later(grace, self._kill_if_holding, life, job_id, attempt, status)
+            grace = HTTP_COOPERATIVE_GRACE_S if worker.cooperative else HTTP_GRACE_S
+        else:
+            grace = COOPERATIVE_GRACE_S if worker.cooperative else CANCEL_GRACE_S
+        asyncio.get_running_loop().call_later(grace, self._kill_if_holding, life, job_id, attempt)
 
-    def _kill_if_holding(self, life: Life, job_id: str, attempt: int, status: Status) -> None:
+    def _kill_if_holding(self, life: Life, job_id: str, attempt: int) -> None:
         held = life.worker.jobs.get(job_id)
         if life.over or held is None or held.attempt != attempt:
             return
-        life.ending = f"job {job_id} was {status.value} and did not stop"
+        life.ending = f"the job {job_id} had ended, and its handler did not stop"
         life.spare = True
         log.info("worker.killed id=%s reason=%r", life.worker.id, life.ending)
         life.worker.state = WorkerState.DRAINING
@@ -247,22 +260,23 @@ class ScalingLoop:
             life.timer.cancel()
         if worker.state is not WorkerState.DRAINING:
             worker.state = WorkerState.DRAINING  # no job may be handed to it any more
-        asked = life.ending is not None
+        await self._last_reports(life)
+        asked = life.ending is not None and worker.error is None
         text = life.fault or (f"stopped: {life.ending}" if asked else str(exit))
-        if life.busy:
-            await self._last_reports(life)
-        leases = life.leases()
-        failed = not asked and (worker.ready_at is None or exit.code != 0 or bool(leases))
-        error = (worker.error or last_lines(worker.log_path)) if failed else None
-        if leases:
-            lost = not life.spare
-            await self.store.release(leases, lost, _loss(worker.id, exit, text))
-        self._gone(life, text, error or ("" if failed else None))
+        begun, unbegun = life.leases()
+        failed = not asked and (worker.ready_at is None or exit.code != 0 or bool(begun))
+        error = (worker.error or last_lines(worker.log_path) or "") if failed else None
+        # The ones behind go first: given back to the front of the queue, each stands before those that came earlier.
+        if unbegun:
+            await self.store.release(unbegun, False, f"The worker {worker.id} ended before it began the job.")
+        if begun:
+            await self.store.release(begun, not life.spare, _loss(worker.id, exit, text))
+        self._gone(life, text, error)
 
     async def _last_reports(self, life: Life) -> None:
         """Lets reports that the worker sent before it ended come through."""
         end = time.monotonic() + LAST_REPORT_S
-        while life.busy and life.worker.control is not None and time.monotonic() < end:
+        while life.busy and life.worker.connected and time.monotonic() < end:
             life.calm.clear()
             await _first(life.calm, timeout_s=0.02)
 

@@ -95,12 +95,17 @@ def _idle(view: View, idle_timeout_s: float) -> tuple[int, float | None]:
     return len(view.idle_since) - len(fresh), min(fresh) + idle_timeout_s if fresh else None
 
 
+#: Weight of the newest run in the mean run time.
+NEWEST = 0.1
+
+
 def _earlier(a: float | None, b: float | None) -> float | None:
     return b if a is None else a if b is None else min(a, b)
 
 
 class Default(_Stateless):
-    """Starts the first worker at once, then one for every `concurrency` waiting jobs that no worker covers.
+    """Starts the first worker at once, then one for every `concurrency` jobs that no worker covers, unless the
+    workers that are there will be through with all of it sooner than a new one could be up.
 
     A started worker is credited with the work it will take, so one burst does not start a worker per call.
     Idle workers stay for `idle_timeout_s`.
@@ -108,13 +113,30 @@ class Default(_Stateless):
 
     def __init__(self, idle_timeout_s: float = 5.0) -> None:
         self.idle_timeout_s = idle_timeout_s
+        self._run_s: float | None = None  # what a job takes, the newest counting most
+
+    def left(self, now: float, waited_s: float, ran_s: float) -> None:
+        """Learns how long a job runs."""
+        self._run_s = ran_s if self._run_s is None else self._run_s + NEWEST * (ran_s - self._run_s)
 
     def desired(self, view: View) -> Decision:
         """ceil(demand / concurrency), kept up while workers are inside their idle time-out."""
         # `queued_low` is left out on purpose: lowPriority jobs never start a worker (RunPod's rule).
         need = math.ceil((view.queued + view.in_flight) / view.concurrency)
         stale, wake = _idle(view, self.idle_timeout_s)
+        if need > view.live and (patience_at := self._patience_at(view)) is not None:
+            need = view.live
+            wake = _earlier(wake, patience_at)
         return Decision(view.clamp(max(need, view.live - stale)), wake)
+
+    def _patience_at(self, view: View) -> float | None:
+        """Until when the queue can be left to the workers that are there; None when it cannot."""
+        if self._run_s is None or view.ready == 0 or view.oldest_at is None:
+            return None
+        done_in_s = (view.queued + view.in_flight) * self._run_s / (view.ready * view.concurrency)
+        # The estimate may be wrong (one job that runs long): nobody waits longer for it than a start would take.
+        at = view.oldest_at + view.boot_s
+        return at if done_in_s <= view.boot_s and view.now < at else None
 
 
 class QueueDelay(_Stateless):

@@ -76,6 +76,10 @@ class Pool:
         self._follow_endpoint()
         now = time.monotonic()
         view = self.view(now)
+        if view.live == 0 and self._held_back(now):
+            # The policy is not asked for what cannot be given: QueueDelay would take its answer for carried out.
+            self._set_wake(self.backoff.until, now)
+            return
         decision = self.policy.desired(view)
         self.wanted = decision.n
         wake = decision.wake_at
@@ -144,10 +148,7 @@ class Pool:
 
     def _grow(self, more: int, now: float) -> float | None:
         """Starts up to `more` workers; answers when to try again when starts are held back."""
-        if now < self.backoff.until and (stamp := _stamp(self.endpoint)) != self._handler_stamp:
-            self._handler_stamp = stamp
-            self.backoff.reset()
-        if now < self.backoff.until:
+        if self._held_back(now):
             return self.backoff.until
         # Workers that are on their way out still hold memory, so they count here.
         room = max(self.endpoint.max_workers, self.endpoint.min_workers) - len(self.lives)
@@ -160,6 +161,16 @@ class Pool:
             self.lives[worker.id] = life
             self._loop.begin(life)
         return None
+
+    def _held_back(self, now: float) -> bool:
+        """Whether starts must wait. A handler file that was saved since is tried at once."""
+        if now >= self.backoff.until:
+            return False
+        if (stamp := _stamp(self.endpoint)) != self._handler_stamp:
+            self._handler_stamp = stamp
+            self.backoff.reset()
+            return False
+        return True
 
     def _shrink(self, fewer: int) -> None:
         idle = [x for x in self.lives.values() if x.counts and not x.starting and not x.busy]

@@ -1,4 +1,4 @@
-"""Which part of a job's wait was the start of its worker, and the last words of a log."""
+"""Which part of a job's life was the start of its worker, which the run, and the last words of a log."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def start_phases(job: Job, worker: Worker) -> list[Phase]:
         if end > job.queued_at:
             phases.append(Phase(phase.name, max(phase.start, job.queued_at), end, job.attempt, phase.note))
     return phases
+
+
+def ran_s(job: Job) -> float:
+    """How long the handler of an ended job ran, in seconds, without the time that the job waited inside its worker."""
+    for phase in reversed(job.phases):
+        if phase.name == "run" and phase.end is not None:
+            return max(0.0, phase.end - phase.start)
+    return max(0.0, (job.finished_at or 0.0) - (job.started_at or 0.0))
 
 
 def boot_phases(worker: Worker) -> Sequence[Phase]:

@@ -204,6 +204,9 @@ class LedgerStore(Protocol):
     ) -> list[Delivery]:
         """Deliveries, the most urgent (smallest next_at) first."""
 
+    async def get_delivery(self, delivery_id: str) -> Delivery | None:
+        """The delivery of that id, whatever its state; None when there is none (any more)."""
+
     async def save_worker(self, record: WorkerRecord) -> None:
         """Inserts or replaces. Does not wait for the disk."""
 

@@ -1,0 +1,1 @@
+"""How finished work leaves the plane: webhooks."""

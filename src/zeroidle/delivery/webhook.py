@@ -1,0 +1,297 @@
+"""Delivers webhooks: durable rows, signed, tried again for hours, at most a few at a time for each receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from zeroidle.delivery.client import Answer, Client
+from zeroidle.delivery.retries import given_up, next_try_s, retry_after_s
+from zeroidle.delivery.signature import Signer, blocks, load_secret
+from zeroidle.errors import ConfigError, NotFound, StoreError
+from zeroidle.job import Phase, Spooled
+from zeroidle.store.protocol import Delivery, JobEvent, Store
+
+log = logging.getLogger(__name__)
+
+#: Rows that are read at once, rows that are kept in memory, and of these for one receiver. The others wait in the
+#: store, so that a slow receiver cannot stand before the rest.
+PAGE, KNOWN, KNOWN_PER_HOST = 64, 256, 64
+
+#: After so many failures in a row a receiver counts as down: one try at a time, and a pause of at most so many
+#: seconds after each, in which its other webhooks wait without being tried.
+DOWN_AFTER, DOWN_S = 3, 300.0
+
+#: Pause before something that the store or the disk refused is tried again, and what `close` waits for.
+AGAIN_S, CLOSE_S = 5.0, 5.0
+
+#: Answers of a receiver that speak of one webhook only, not of the receiver.
+_FINE = frozenset(range(200, 500)) - {408, 429}
+
+@dataclass(eq=False, slots=True)
+class _Host:
+    """One receiver (scheme, name and port). `down_until` is in Unix seconds."""
+
+    queue: deque[Delivery] = field(default_factory=deque)
+    active: int = 0
+    failures: int = 0
+    down_until: float = 0.0
+
+    def unused(self, now: float) -> bool:
+        """Whether nothing is lost when it is forgotten."""
+        return not self.queue and not self.active and self.down_until < now
+
+
+class WebhookSender:
+    """Sleeps until a job with a webhook ends or the next try is due.
+
+    `secret` (whsec_...) signs; None means the one in `webhook.secret` in the data folder, which is made on first use.
+    """
+
+    def __init__(
+        self, store: Store, spool: Path, secret: str | None = None, *, per_host: int = 8, at_once: int = 64
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._secret = secret
+        self._per_host = per_host
+        self._at_once = at_once
+        self._signer: Signer | None = None
+        self._client = Client()
+        self._hosts: dict[str, _Host] = {}
+        self._known: set[str] = set()
+        self._active = 0
+        self._filling = False
+        self._poked = False
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Takes up what an earlier plane left, and listens."""
+        self._store.listen(self._on_job)
+        self._poke()
+
+    async def close(self) -> None:
+        """Lets what is under way end, for a few seconds. The rest stays in the store for the next start."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=CLOSE_S)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self._client.close()
+
+    async def redeliver(self, delivery_id: str) -> Delivery:
+        """Sends a webhook again, whatever became of it; answers its row as it now is. Raises NotFound."""
+        found = await self._store.get_delivery(delivery_id)
+        if found is None:
+            raise NotFound(f"There is no webhook delivery {delivery_id}; `zeroidle webhooks list` shows those kept.")
+        if delivery_id not in self._known:
+            found = dataclasses.replace(found, state="pending", attempts=0, next_at=time.time(), delivered_at=None)
+            await self._store.save_delivery(found)
+            self._host(found.url).down_until = 0.0
+            self._poke()
+        return found
+
+    def secret(self) -> str:
+        """The secret that receivers verify with (the newest, when there are several). Raises ConfigError."""
+        text = self._secret if self._secret is not None else load_secret(self._spool.parent / "webhook.secret")
+        return (text.split() or [""])[0]
+
+    # -- what is due
+
+    def _on_job(self, event: JobEvent) -> None:
+        if event.kind == "ended" and event.job.webhook is not None:
+            self._poke()
+
+    def _poke(self) -> None:
+        self._poked = True
+        if not self._filling and not self._closed:
+            self._filling = True
+            self._spawn(self._fill())
+
+    async def _fill(self) -> None:
+        """Reads what is due until there is no more, or no more room."""
+        try:
+            while self._poked and not self._closed and len(self._known) < KNOWN:
+                self._poked = False
+                if await self._read_page():
+                    self._poked = True
+        except StoreError as exc:
+            log.error("webhooks.not_read error=%s", exc)
+            self._wake_at(time.time() + AGAIN_S)
+        finally:
+            self._filling = False
+
+    async def _read_page(self) -> bool:
+        """Takes one page of rows in; answers whether there may be more that are due."""
+        before = set(self._known)  # what ends while the page is read may still be pending in it
+        rows = await self._store.list_deliveries("pending", limit=len(before) + PAGE)
+        now = time.time()
+        fresh = [row for row in rows if row.id not in before and row.id not in self._known]
+        due = [row for row in fresh if row.next_at <= now]
+        await asyncio.gather(*(self._keep(row) for row in due if not self._take(row, now)))
+        self._pump()
+        self._wake_at(min((row.next_at for row in fresh if row.next_at > now), default=None))
+        return len(due) > 0 and len(due) == len(fresh)
+
+    def _take(self, row: Delivery, now: float) -> bool:
+        """Puts a row into the queue of its receiver; when it cannot be sent soon, only moves it to a later time."""
+        host = self._host(row.url)
+        if host.down_until > now:
+            row.next_at = host.down_until + random.random() * min(DOWN_S, host.down_until - now)
+        elif len(host.queue) >= KNOWN_PER_HOST:
+            row.next_at = now + AGAIN_S * (1 + random.random())
+        else:
+            self._known.add(row.id)
+            host.queue.append(row)
+            return True
+        return False
+
+    def _host(self, url: str) -> _Host:
+        return self._hosts.setdefault(_name(url), _Host())
+
+    def _wake_at(self, at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(max(0.01, at - time.time()), self._poke)
+
+    # -- sending
+
+    def _pump(self) -> None:
+        """Starts as many sends as are allowed, one for each receiver in turn."""
+        started = not self._closed
+        while started and self._active < self._at_once:
+            started = False
+            for host in self._hosts.values():
+                limit = 1 if host.failures >= DOWN_AFTER else self._per_host
+                if host.queue and host.active < limit and self._active < self._at_once:
+                    host.active += 1
+                    self._active += 1
+                    self._spawn(self._send(host, host.queue.popleft()))
+                    started = True
+
+    async def _send(self, host: _Host, row: Delivery) -> None:
+        try:
+            answer = await self._post(row)
+            if answer is not None:
+                self._judge(host, row, answer)
+            await self._keep(row)
+            if row.state != "pending":
+                await self._note(row, answer)
+        finally:
+            host.active -= 1
+            self._active -= 1
+            self._known.discard(row.id)
+        if host.down_until > time.time():
+            self._give_up_queue(host)
+        self._hosts = {name: host for name, host in self._hosts.items() if not host.unused(time.time())}
+        self._pump()
+        self._poke()
+
+    async def _post(self, row: Delivery) -> Answer | None:
+        """Sends it; None when it could not even be tried."""
+        try:
+            if self._signer is None:
+                self._signer = Signer(await asyncio.to_thread(self._load))
+            body = self._spool / row.body.path if isinstance(row.body, Spooled) else row.body
+            size_bytes = row.body.size_bytes if isinstance(row.body, Spooled) else len(row.body)
+            sign, now = self._signer.headers, int(time.time())
+            if isinstance(body, bytes):
+                headers = sign(row.id, now, (body,))
+            else:
+                headers = await asyncio.to_thread(sign, row.id, now, blocks(body))
+            return await self._client.post(row.url, headers, body, size_bytes)
+        except FileNotFoundError:
+            return Answer(None, "the result is not kept any more", final=True)
+        except (ConfigError, OSError) as exc:
+            log.error("webhook.not_tried id=%s error=%s", row.id, exc)
+            row.last_error, row.next_at = str(exc), time.time() + AGAIN_S
+            return None
+        except Exception as exc:  # one webhook that breaks the client must not stand in the way of the others
+            log.exception("webhook.broken id=%s", row.id)
+            return Answer(None, f"{type(exc).__name__}: {exc}")
+
+    def _load(self) -> str:
+        return self._secret if self._secret is not None else load_secret(self._spool.parent / "webhook.secret")
+
+    def _judge(self, host: _Host, row: Delivery, answer: Answer) -> None:
+        """Writes into the row, and into what is known of the receiver, what came of a try."""
+        now = time.time()
+        row.attempts += 1
+        row.last_status = answer.status
+        row.last_error = None if answer.taken else str(answer)
+        host.failures = 0 if answer.status in _FINE else host.failures + 1
+        if answer.taken:
+            row.state, row.delivered_at, row.next_at = "delivered", now, now
+            log.info("webhook.delivered id=%s job=%s attempts=%d", row.id, row.job_id, row.attempts)
+            return
+        wait_s = next_try_s(row.attempts, random.random(), retry_after_s(answer.retry_after, now))
+        row.next_at = now + wait_s
+        if host.failures >= DOWN_AFTER:
+            host.down_until = now + min(wait_s, DOWN_S)
+        if answer.final or given_up(row.created_at, row.next_at):
+            row.state, row.next_at = "dead", now
+        log.warning(
+            "webhook.failed id=%s job=%s host=%s attempts=%d state=%s error=%r",
+            row.id, row.job_id, _name(row.url), row.attempts, row.state, row.last_error,
+        )  # fmt: skip
+
+    def _give_up_queue(self, host: _Host) -> None:
+        """A receiver that is down: what waits for it goes back to the store, untried."""
+        while host.queue:
+            row = host.queue.popleft()
+            row.next_at = host.down_until + random.random() * DOWN_S
+            self._spawn(self._put_back(row))
+
+    async def _put_back(self, row: Delivery) -> None:
+        await self._keep(row)
+        self._known.discard(row.id)
+        self._poke()
+
+    async def _keep(self, row: Delivery) -> None:
+        """Saves a row, however long that takes: what was delivered must not be sent once more for a full disk."""
+        while True:
+            try:
+                return await self._store.save_delivery(row)
+            except StoreError as exc:
+                log.error("webhook.not_kept id=%s error=%s", row.id, exc)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _note(self, row: Delivery, answer: Answer | None) -> None:
+        job = await self._store.get(row.endpoint, row.job_id)
+        if job is not None:
+            tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
+            phase = Phase("webhook", row.created_at, time.time(), job.attempt, f"{row.state}, {tries}, {answer}")
+            await self._store.note(job, [phase])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("webhook.task_failed", exc_info=exc)
+
+
+def _name(url: str) -> str:
+    """Scheme, host and port; nothing that may be secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
