@@ -61,10 +61,22 @@ class Prefetch:
         """The next job. Raises IndexError when there is none."""
         return self._waiting.popleft()
 
+    def remove(self, job_id: str, attempt: int) -> bool:
+        """Takes out a job that has not begun; False when it does not wait here."""
+        for frame in list(self._waiting):
+            if frame.header["id"] == job_id and frame.header["attempt"] == attempt:
+                try:
+                    self._waiting.remove(frame)
+                except ValueError:  # another thread took it meanwhile
+                    return False
+                return True
+        return False
+
     def began(self, now: float) -> None:
         """A job begins. `now` is of time.monotonic()."""
         self._moved_at = now
-        if self._asleep and (self._waiting or self._link.pending):
+        # With a credit above the base, jobs may come while this one runs.
+        if self._asleep and (self._waiting or self._link.pending or self.credit > self.base):
             self._wake()
 
     def ended(self, took_s: float, idle: bool = True) -> None:

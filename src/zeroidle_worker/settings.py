@@ -10,6 +10,7 @@ from typing import Dict, NamedTuple, Optional
 TAKEN = (
     "ZEROIDLE_SOCKET", "ZEROIDLE_SOCKET_FD", "ZEROIDLE_WORKER_ID", "ZEROIDLE_WORKER_TOKEN", "ZEROIDLE_HANDLER",
     "ZEROIDLE_SDK", "ZEROIDLE_CONCURRENCY", "ZEROIDLE_SPOOL", "ZEROIDLE_SCRATCH", "ZEROIDLE_PARENT_FD",
+    "ZEROIDLE_NAME",
 )  # fmt: skip
 
 
@@ -19,7 +20,8 @@ class SettingsError(Exception):
 
 class Settings(NamedTuple):
     """The settings of one worker. `socket_fd` is an open connection to the plane, left by an earlier run of the same
-    process; `taken` are the raw variables, to start again with."""
+    process; `taken` are the raw variables, to start again with; `name` is the declared endpoint to serve, when the file
+    declares several."""
 
     socket: str
     socket_fd: Optional[int]
@@ -32,6 +34,7 @@ class Settings(NamedTuple):
     scratch: str
     parent_fd: Optional[int]
     taken: Dict[str, str]
+    name: str = ""
 
     def __repr__(self) -> str:
         return "Settings(%s)" % self.worker_id  # the token is shown nowhere
@@ -63,6 +66,7 @@ def take() -> Settings:
         scratch=scratch,
         parent_fd=_number(taken, "ZEROIDLE_PARENT_FD"),
         taken=taken,
+        name=taken.get("ZEROIDLE_NAME", ""),
     )
 
 
