@@ -59,3 +59,21 @@ def test_request_count_is_the_documented_formula() -> None:
     assert [policy.desired(view(queued=q, in_flight=f)).n for q, f in [(0, 0), (1, 0), (4, 0), (4, 1), (40, 0)]] == [
         0, 1, 1, 2, 3,
     ]
+
+
+def test_default_leaves_short_jobs_to_the_worker_that_is_there() -> None:
+    policy = Default()
+    policy.left(0.0, waited_s=0.0, ran_s=0.01)
+    burst = {"queued": 5, "in_flight": 1, "ready": 1, "boot_s": 1.0}
+    patient = policy.desired(view(now=10.0, oldest_at=10.0, **burst))
+    assert (patient.n, patient.wake_at) == (1, 11.0)
+    # One of them runs long after all: nobody waits longer than a start would take.
+    assert policy.desired(view(now=11.0, oldest_at=10.0, **burst)).n == 3
+
+
+def test_default_starts_more_when_the_queue_takes_longer_than_a_start() -> None:
+    policy = Default()
+    policy.left(0.0, waited_s=0.0, ran_s=0.5)
+    assert policy.desired(view(queued=5, in_flight=1, ready=1, boot_s=1.0, oldest_at=0.0)).n == 3
+    # From zero there is nobody to leave it to.
+    assert policy.desired(view(queued=1, ready=0, boot_s=60.0, oldest_at=0.0)).n == 1
