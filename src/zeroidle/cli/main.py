@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from zeroidle.cli.commands import COMMANDS
 from zeroidle.errors import ConfigError, Error
@@ -19,6 +19,17 @@ INTERRUPTED_STATUS = 130
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence and how to learn more, instead of a page of usage."""
+
+    mixed = True
+
+    def add_subparsers(self, **kwargs: Any) -> Any:
+        """As in argparse, which cannot mix options and arguments then."""
+        self.mixed = False
+        return super().add_subparsers(**kwargs)
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Options may stand before, between and after the arguments."""
+        return self.parse_intermixed_args(arguments) if self.mixed else self.parse_args(arguments)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
@@ -56,7 +67,7 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         return _fail(_unknown(name), USAGE_STATUS)
-    args = make_parser(name).parse_args(arguments[1:])
+    args = make_parser(name).parse(arguments[1:])
     run: Callable[[argparse.Namespace], int] = args.run
     return run(args)
 

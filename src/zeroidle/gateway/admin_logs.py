@@ -46,8 +46,9 @@ _Find = Callable[[], Awaitable[tuple[list[_Log], bool]]]
 
 
 class LogReader:
-    """Answers are `{"parts": [{"worker", "text", "next", "live"}], "done"}`. `next` goes back as `after=WORKER:NEXT`
-    (several with commas); `wait` is how many seconds to wait for more; `done` says that no more will come.
+    """Answers are `{"parts": [{"worker", "text", "next", "live", "more"}], "done"}`. `next` goes back as
+    `after=WORKER:NEXT` (several with commas); `more` says that the rest can be had at once; `wait` is how many seconds
+    to wait for news; `done` says that no more will come.
     """
 
     def __init__(self, sources: Sources) -> None:
@@ -110,7 +111,9 @@ def _part(log: _Log, ask: _Ask) -> dict[str, object]:
         got = logs.read_from(log.path, log.start, log.end, whole_lines=False)
     else:
         got = logs.read_tail(log.path, ask.lines, log.end)
-    return {"worker": log.worker, "text": got.text, "next": got.next, "live": log.live}
+    end = got.size_bytes if log.end is None else min(log.end, got.size_bytes)
+    more = bool(got.text) and got.next < end and not log.live
+    return {"worker": log.worker, "text": got.text, "next": got.next, "live": log.live, "more": more}
 
 
 def _read(request: Request) -> _Ask:

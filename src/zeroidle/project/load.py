@@ -17,6 +17,10 @@ from zeroidle.project.targets import Declared, Layer, resolve
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 
+#: Flags that set one end of the range of workers, and the defaults of both ends.
+_BOUNDS = {"min_workers": Endpoint.__dataclass_fields__["min_workers"].default,
+           "max_workers": Endpoint.__dataclass_fields__["max_workers"].default}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -56,6 +60,7 @@ def load(
     flags: Flags | None = None,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    cache: Path | None = None,
 ) -> dict[str, Endpoint]:
     """The endpoints that the targets mean, by name.
 
@@ -84,8 +89,9 @@ def _build(declared: Declared, flags: Flags, cwd: Path, environ: Mapping[str, st
     own = dict(flags.single.get(declared.name, {}))
     for text, where in ((flags.every, "--{}"), (own, f"--set {declared.name}.{{}}")):
         for key, value in text.items():
-            if not key.startswith("env.") and key != "env_file":
+            if key not in _BOUNDS and not key.startswith("env.") and key != "env_file":
                 fields |= _read(key, value, cwd, where.format(key))
+    _bound_workers(fields, flags.every)
     if "handler" in own:
         raise ConfigError(f"--set {declared.name}.handler: name it as a target: {declared.name}={own['handler']}")
     env |= {_variable(name, "--env"): value for name, value in flags.env.items()}
@@ -95,6 +101,21 @@ def _build(declared: Declared, flags: Flags, cwd: Path, environ: Mapping[str, st
     fields.setdefault("python", default_python())
     fields["env"] = _env_files(declared, own.get("env_file"), cwd, environ) | env
     return Endpoint(name=declared.name, **fields)  # type: ignore[arg-type]  # the table of settings fits the fields
+
+
+def _bound_workers(fields: dict[str, object], every: Mapping[str, str]) -> None:
+    """--min-workers and --max-workers, which change one end of the range and leave the other."""
+    given = {key: every[key] for key in _BOUNDS if key in every}
+    if not given:
+        return
+    low, high = (str(given.get(key, fields.get(key, default))) for key, default in _BOUNDS.items())
+    try:
+        fields |= BY_NAME["workers"].read(f"{low}:{high}", Path())
+    except ValueError:
+        words = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
+        raise ConfigError(
+            f"{words} makes the range of workers {low}:{high}; it must be 0 <= min <= max <= 1000."
+        ) from None
 
 
 def _read(key: str, value: object, folder: Path, where: str) -> dict[str, object]:

@@ -1,0 +1,161 @@
+"""Runs a plane in the foreground: says where it answers, drains at the first signal, ends at once at the second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeroidle.cli.banner import banner, banner_json
+from zeroidle.cli.output import note, style
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import ConfigError, Error
+from zeroidle.insight.facts import EndpointFacts
+from zeroidle.insight.gather import Sources
+from zeroidle.insight.spans import plural
+from zeroidle.insight.why import crash_loop
+from zeroidle.serve import Plane, is_loopback
+from zeroidle.worker import Worker, WorkerEventKind
+
+#: How long an end "at once" may take before the process leaves without ceremony.
+_HURRY_S = 5.0
+_FORCED_STATUS = 130
+
+
+def serve(
+    endpoints: Mapping[str, Endpoint],
+    data: Path,
+    host: str,
+    port: int,
+    *,
+    grace_s: float,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Serves until a signal comes; answers the exit status."""
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO,
+        format=style("%(asctime)s %(message)s", "2", sys.stderr),
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    plane = Plane(endpoints, data, host, port)
+    main = _main(plane, grace_s, as_json)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+async def _main(plane: Plane, grace_s: float, as_json: bool) -> int:
+    signals = Signals()
+    try:
+        await plane.start()
+    except OSError as exc:
+        raise _cannot_listen(plane, exc) from exc
+    try:
+        needs_key = not is_loopback(plane.host) or bool(await plane.store.list_keys())
+        print((banner_json if as_json else banner)(plane, needs_key), flush=True)
+        Reporter(plane)
+        await signals.wait()
+    finally:
+        await _close(plane, signals, grace_s)
+    return 0 if signals.count < 2 else _FORCED_STATUS
+
+
+class Signals:
+    """Counts SIGINT and SIGTERM from now on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._came)
+
+    def _came(self) -> None:
+        self.count += 1
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Returns at the next signal that nobody has waited for."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+async def _close(plane: Plane, signals: Signals, grace_s: float) -> None:
+    running = sum(plane.store.counts(name).in_progress for name in plane.endpoints)
+    if running:
+        note(f"Waiting up to {grace_s:g} s for {plural(running, 'job')} to end; Ctrl-C again ends at once.")
+    closing = asyncio.ensure_future(plane.close(grace_s))
+    hurry = asyncio.ensure_future(signals.wait())
+    await asyncio.wait({closing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    if closing.done():
+        hurry.cancel()
+        return closing.result()
+    closing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await closing
+    try:
+        # Without a grace: the workers are killed and their jobs go back to the queue.
+        await asyncio.wait_for(plane.close(0.0), _HURRY_S)
+    except Exception:
+        # What was acknowledged is on the disk, and the next start puts the jobs back in the queue.
+        for worker in plane.fleet.list():
+            with contextlib.suppress(OSError):
+                os.killpg(worker.pid, signal.SIGKILL)
+        (plane.data / "plane.json").unlink(missing_ok=True)
+        os._exit(_FORCED_STATUS)
+
+
+def _cannot_listen(plane: Plane, exc: OSError) -> Error:
+    where = f"port {plane.port} of {plane.host}"
+    if exc.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"{where[:1].upper()}{where[1:]} is taken by another program; choose another one: --port {plane.port + 1}, "
+            "or --port 0 for any free one"
+        )
+    if exc.errno == errno.EACCES:
+        return ConfigError(f"This user may not listen on {where}; choose a port above 1023: --port 8000")
+    if exc.errno == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror):
+        return ConfigError(f"{plane.host} is no address of this machine; choose another one: --host 127.0.0.1")
+    return Error(f"The plane could not be started: {exc.strerror or exc}.")
+
+
+class Reporter:
+    """Says in words on standard error when an endpoint's workers fail."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._sources = Sources(plane.store, plane.registry, plane.endpoints, plane.scaling)
+        self._said: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        plane.registry.listen(self._heard)
+
+    def _heard(self, kind: WorkerEventKind, worker: Worker) -> None:
+        if kind == "ready":
+            self._said.pop(worker.endpoint, None)
+        if kind == "gone":
+            task = asyncio.ensure_future(self._explain(worker.endpoint))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _explain(self, name: str) -> None:
+        endpoint = self._plane.endpoints.get(name)
+        if endpoint is None:
+            return
+        facts: EndpointFacts = await self._sources.endpoint_facts(endpoint)
+        verdict = crash_loop(facts)
+        if verdict is None or self._said.get(name) == verdict.code:
+            return
+        self._said[name] = verdict.code  # once, not at every try
+        lines = [style(f"{name}: {verdict.sentence}", "31", sys.stderr), *(f"  | {line}" for line in verdict.evidence)]
+        note("\n".join([*lines, f"  {verdict.advice}"]))
