@@ -30,11 +30,14 @@ class Guards:
             # py-cpuinfo sleeps for a second to measure the clock; the package wants the processor's name for a log.
             "runpod.serverless.utils.rp_debugger": _light_cpuinfo,
         }
-        self._edits: Dict[str, Edit] = {"runpod.serverless": self._note_start}
+        self._edits: Dict[str, Edit] = {
+            "runpod.serverless": self._note_start,
+            "runpod.http_client": _worker_key_only,
+        }
 
     def install(self) -> None:
         """Puts the hooks before the usual way of importing."""
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]  # a finder needs find_spec only
+        sys.meta_path.insert(0, self)
 
     def find_spec(
         self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
@@ -59,6 +62,12 @@ class Guards:
             return start(*args, **kwargs)
 
         module.start = noted  # type: ignore[attr-defined]
+
+
+def _worker_key_only(module: ModuleType) -> None:
+    """A key in ~/.runpod/config.toml would go to the plane in place of the worker's own."""
+    if hasattr(module, "get_credentials"):
+        module.get_credentials = lambda *args, **kwargs: None  # type: ignore[attr-defined]
 
 
 class _Loader:

@@ -14,11 +14,11 @@ PING_INTERVAL_MS = 2000
 def worker_env(url: str, endpoint: Endpoint, worker: Worker) -> dict[str, str]:
     """All RUNPOD_* variables for one worker; `url` is the plane's base URL.
 
-    Every template has a `?` already, because the SDK only ever appends `&key=value` to it. The token is in the query
-    as well: an SDK that finds `~/.runpod/config.toml` sends that key as Authorization instead of the worker's.
+    Every template has a `?` already, because the SDK only ever appends `&key=value` to it. The token is not in it: the
+    SDK writes these addresses into its log.
     """
     base = f"{url.rstrip('/')}/worker/{quote(endpoint.name, safe='')}"
-    query = f"?token={quote(worker.token, safe='')}"
+    query = f"?worker={quote(worker.id, safe='')}"
     return {
         "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID{query}",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID{query}",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from tests.conformance.sdk import environments
 
+from tests.conformance.sdk import environments
 from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.gateway.app import App
@@ -27,9 +27,9 @@ from zeroidle.job import Job, Policy, Status, new_job_id, read_payload
 from zeroidle.scaling.loop import ScalingLoop
 from zeroidle.worker import Registry, Worker
 
-try:
-    from zeroidle.store.sqlite import SqliteStore as Store
-except ImportError:
+from zeroidle.store.sqlite import SqliteStore as Store
+
+if not hasattr(Store, "list_workers"):
     from tests.conformance.sdk.memory import MemoryStore as Store
 
 HANDLERS = Path(__file__).parent / "handlers"

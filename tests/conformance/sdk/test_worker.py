@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from tests.conformance.sdk import environments
 from tests.conformance.sdk.plane import Call, Plane, running, sdk_endpoint
-
 from zeroidle.job import Job, Status
 from zeroidle.worker import WorkerState
 
@@ -46,19 +46,22 @@ def sdk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_a_result_is_what_the_handler_returned(sdk: Sdk) -> None:
     job = sdk.run("plain", {"do": "echo", "value": "ünïcode 漢字 \U0001f600"})
-    assert sdk.plane.output(job) == {"echo": "ünïcode 漢字 \U0001f600", "pid": 0, "id": job.id} | {
-        "pid": sdk.plane.output(job)["pid"]
-    }
+    output = sdk.plane.output(job)
+    assert (output["echo"], output["id"]) == ("ünïcode 漢字 \U0001f600", job.id)
     worker = sdk.plane.worker("plain")
     assert worker.carrier == "http" and worker.state is WorkerState.READY and not worker.jobs
     assert job.attempt == 1 and worker.jobs_done >= 1
 
 
-@pytest.mark.parametrize("value", [None, True, False, 0, "", "text", [], [1, {"a": None}], 1.5])
-def test_a_plain_value_arrives_as_it_is(sdk: Sdk, value: object) -> None:
-    job = sdk.run("plain", {"do": "value", "value": value})
-    assert job.status is Status.COMPLETED, job.error
-    assert job.output is not None and json.loads(job.output) == value  # type: ignore[arg-type]
+def test_a_plain_value_arrives_as_it_is(sdk: Sdk) -> None:
+    values = [None, True, False, 0, "", "text", [], [1, {"a": None}], 1.5]
+
+    async def main() -> None:
+        ids = [await sdk.plane.submit("plain", {"do": "value", "value": value}) for value in values]
+        jobs = [await sdk.plane.ended("plain", job_id) for job_id in ids]
+        assert [sdk.plane.output(job) for job in jobs] == values
+
+    sdk.call(main())
 
 
 def test_nan_becomes_null(sdk: Sdk) -> None:
@@ -201,6 +204,9 @@ def test_refresh_worker_replaces_the_worker(sdk: Sdk) -> None:
 
 
 def test_a_sync_handler_is_ended_on_cancel(sdk: Sdk, tmp_path: Path) -> None:
+    if sdk.version not in (environments.FAST[0], environments.FAST[-1]):
+        pytest.skip("the same for the newest and for one without job-stop")
+
     async def main() -> None:
         begun = tmp_path / "begun"
         job_id = await sdk.plane.submit("plain", {"do": "wait", "begun": str(begun), "until": str(tmp_path / "never")})

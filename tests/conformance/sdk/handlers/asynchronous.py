@@ -1,7 +1,10 @@
 """An async handler with a concurrency of CONCURRENCY."""
 
+# ruff: noqa: ASYNC230, ASYNC240
+
 import asyncio
 import os
+from pathlib import Path
 
 import runpod
 
@@ -16,13 +19,11 @@ async def handler(job):
     peak = max(peak, running)
     try:
         if job["input"].get("begun"):
-            with open(job["input"]["begun"], "a") as out:
-                out.write("begun\n")
+            Path(job["input"]["begun"]).write_text("begun")
         await asyncio.sleep(job["input"].get("s", 0))
         return {"id": job["id"], "peak": peak}
     except asyncio.CancelledError:
-        with open(job["input"]["cancelled"], "w") as out:
-            out.write("cancelled")
+        Path(job["input"]["cancelled"]).write_text("cancelled")
         raise
     finally:
         running -= 1

@@ -30,9 +30,8 @@ def handler(job):
         time.sleep(ask["s"])
         return {"slept": ask["s"], "pid": os.getpid()}
     if do == "wait":  # runs on until the file is there, so that a test decides when it ends
-        begun = ask["begun"]
-        with open(begun, "a") as out:
-            out.write("%d\n" % os.getpid())
+        with open(ask["begun"], "a") as out:
+            out.write(f"{os.getpid()}\n")
         while not os.path.exists(ask["until"]):
             time.sleep(0.02)
         return {"pid": os.getpid()}
