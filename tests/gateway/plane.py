@@ -51,6 +51,14 @@ class Loop:
         self.loop.close()
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Waits for a condition."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @contextmanager
 def on_a_loop() -> Iterator[Loop]:
     """A loop for the time of a test."""

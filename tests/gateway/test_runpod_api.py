@@ -247,9 +247,9 @@ def test_a_large_input_arrives_whole(plane: GatewayPlane, order: str) -> None:
     text = "ä" + "x" * 500_000 + '"\\'
     value = json.dumps(text, ensure_ascii=False)
     body = {
-        "input first": '{ "input" : %s, "policy": {"ttl": 60000}}' % value,
-        "input last": '{"policy": {"ttl": 60000}, "input": %s}' % value,
-        "input twice": '{"input": %s, "input": %s}' % (json.dumps("y" * 300_000), value),
+        "input first": f'{{ "input" : {value}, "policy": {{"ttl": 60000}}}}',
+        "input last": f'{{"policy": {{"ttl": 60000}}, "input": {value}}}',
+        "input twice": f'{{"input": {json.dumps("y" * 300_000)}, "input": {value}}}',
     }[order]
     answer = plane.call("POST", "/v2/echo/runsync", body.encode())
     assert answer.status == 200

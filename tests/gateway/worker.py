@@ -15,8 +15,8 @@ from zeroidle.worker import Held, Registry, Worker, WorkerState
 class InProcessWorker:
     """Echoes the input. An object as input may ask for more:
 
-    `{"fail": "why"}` ends as FAILED, `{"chunks": [...]}` yields them and gives the list, `{"progress": x}` reports x and
-    holds the job, `{"hold": true}` holds it until it is cancelled.
+    `{"fail": "why"}` ends as FAILED, `{"chunks": [...]}` yields them and gives the list, `{"progress": x}` reports x
+    and holds the job, `{"hold": true}` holds it until it is cancelled.
     """
 
     def __init__(self, store: Any, registry: Registry, endpoint: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import RequestError, TooLarge
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
@@ -61,7 +63,7 @@ class Reader:
         submission = read_small(body)
         if check is not None:
             assert isinstance(submission.input, bytes)
-            check(endpoint, submission.input)
+            _checked(check, endpoint, submission.input)
         return submission
 
     async def _in_thread(self, request: Request, work: Callable[[], Submission]) -> Submission:
@@ -93,7 +95,7 @@ class Reader:
                 (self._spool / body.path).open("rb") as file,
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
             ):
-                check(endpoint, data)
+                _checked(check, endpoint, data)
         return submission
 
     def _convert(
@@ -101,7 +103,7 @@ class Reader:
     ) -> Submission:
         data = upload(endpoint, form, body if isinstance(body, bytes) else self._spool / body.path)
         if check is not None:
-            check(endpoint, data)
+            _checked(check, endpoint, data)
         if len(data) < LARGE_BYTES:
             return Submission(data, Policy(), None, None)
         path = self._spool / (body.path if isinstance(body, Spooled) else f"body-{os.urandom(16).hex()}")
@@ -109,3 +111,13 @@ class Reader:
         draft.write_bytes(data)
         draft.replace(path)
         return Submission(Spooled(path.name, len(data)), Policy(), None, None)
+
+
+def _checked(check: Check, endpoint: Endpoint, data: bytes | mmap.mmap) -> None:
+    """A check decodes what until now was only skipped over, and so it may find what is not JSON after all."""
+    try:
+        check(endpoint, data)
+    except msgspec.DecodeError as exc:
+        raise RequestError(f"The input is not valid JSON: {exc}.") from exc
+    except RecursionError as exc:
+        raise RequestError("The input is nested too deeply.") from exc
