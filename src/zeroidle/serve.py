@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from zeroidle.delivery.webhook import WebhookSender
@@ -16,10 +16,15 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.gateway.admin_api import AdminApi
 from zeroidle.gateway.app import App
-from zeroidle.gateway.auth import Auth
+from zeroidle.gateway.auth import Auth, digest, new_key
+from zeroidle.gateway.files import Files
+from zeroidle.gateway.forms import form_to_input
 from zeroidle.gateway.metrics import Metrics
+from zeroidle.gateway.openapi import Openapi
+from zeroidle.gateway.pages import Docs
 from zeroidle.gateway.runpod_api import RunpodApi
 from zeroidle.gateway.server import Server
+from zeroidle.gateway.validate import InputCheck
 from zeroidle.gateway.worker_api import WorkerApi
 from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
@@ -28,6 +33,15 @@ from zeroidle.store.sqlite import SqliteStore
 from zeroidle.worker import Registry, Worker
 
 log = logging.getLogger(__name__)
+
+#: The file in the data folder that tells the commands where the plane is.
+PLANE_FILE = "plane.json"
+
+#: The largest body that any route takes; the routes have their own, smaller limits.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+#: How long answers that are under way may take once the workers are gone.
+CLOSE_GRACE_S = 2.0
 
 #: A Unix socket's path may have 107 bytes.
 _SOCKET_PATH_MAX = 107
@@ -44,10 +58,13 @@ def is_loopback(host: str) -> bool:
 
 
 class Plane:
-    """One running ZeroIdle: `await start()`, use `url`, `await close()`."""
+    """One running ZeroIdle: `await start()`, use `url`, `await close()`.
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], data: Path, host: str = "127.0.0.1", port: int = 8000):
-        self.endpoints = dict(endpoints)
+    `endpoints` is kept and may be changed while it serves: what is added answers at once, what is removed drains.
+    """
+
+    def __init__(self, endpoints: dict[str, Endpoint], data: Path, host: str = "127.0.0.1", port: int = 8000):
+        self.endpoints = endpoints
         self.data = data.absolute()
         self.host = host
         self.port = port
@@ -59,17 +76,28 @@ class Plane:
         self.store = SqliteStore(self.data, self.endpoints)
         self.fleet = LocalFleet(self.data)
         self.scaling = ScalingLoop(self.store, self.fleet, self.registry, self.endpoints, self._env_for)
-        self.auth = Auth(self.store, loopback=is_loopback(host))
-        self.webhooks = WebhookSender(self.store, self.store.spool, secret=None)
+        self.auth = Auth(self.store, is_loopback(host), self._admin_token)
+        self.webhooks = WebhookSender(self.store, self.store.spool)
+        self.files = Files(self.data / "files", self.endpoints)
+        self.workers = WorkerApi(self.store, self.registry, self.endpoints)
         self.socket = WorkerSocket(self._socket_path, self.store, self.registry, self.endpoints)
-        self.server = Server(self._app().handle, self.store.spool)
+        self.app = self._app()
+        self.server = Server(self.app.handle, self.store.spool, max_body_bytes=MAX_BODY_BYTES, admit=self.app.admit)
 
     def _app(self) -> App:
         app = App(self.auth)
-        app.mount("v2", RunpodApi(self.store, self.endpoints, self.registry).handle)
-        app.mount("worker", WorkerApi(self.store, self.registry, self.endpoints).handle)
+        api = RunpodApi(self.store, self.endpoints, self.registry, check=InputCheck(), upload=form_to_input)
+        admin = AdminApi(
+            self.store, self.registry, self.endpoints, self.scaling, self.webhooks,
+            auth=self.auth, token=self._admin_token,
+        )  # fmt: skip
+        app.mount("v2", api.handle, browser=True, admit=api.admit)
+        app.mount("worker", self.workers.handle, public=True)  # asks for the worker's own token
+        app.mount("admin", admin.handle)
         app.mount("metrics", Metrics(self.store, self.registry, self.endpoints).handle)
-        app.mount("admin", AdminApi(self.store, self.registry, self.endpoints, self.scaling, self.webhooks).handle)
+        app.mount("openapi.json", Openapi(self.endpoints, uploads=True).handle, browser=True)
+        app.mount("docs", Docs(self.endpoints, self.auth).handle, public=True)
+        app.mount("files", self.files.handle, public=True, browser=True)  # the job's random id is the key
         return app
 
     @property
@@ -79,25 +107,45 @@ class Plane:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def start(self) -> None:
-        """Opens the store, ends what an earlier plane left running, and begins to serve."""
+        """Opens the store, ends what an earlier plane left running, and begins to serve.
+
+        Raises StoreError when another plane has the folder, ConfigError when the address cannot be had; then nothing
+        is left open.
+        """
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await self.store.open()
-        await self.fleet.reap_orphans()
-        await self.socket.start()
-        self.port = await self.server.start(self.host, self.port)
-        self._write_plane_file()
-        await self.scaling.start()
-        await self.webhooks.start()
+        async with contextlib.AsyncExitStack() as undo:
+            await self.store.open()
+            undo.push_async_callback(self.store.close)
+            await self.fleet.reap_orphans()
+            await self._make_first_key()
+            await self.socket.start()
+            undo.push_async_callback(self.socket.close)
+            self.port = await self.server.start(self.host, self.port)
+            undo.push_async_callback(self.server.close, 0.0)
+            self._write_plane_file()
+            await self.scaling.start()
+            await self.webhooks.start()
+            self.files.start()
+            undo.pop_all()
 
     async def close(self, grace_s: float = 30.0) -> None:
-        """Takes no more, lets running jobs end within `grace_s`, stops all workers, commits and closes."""
-        await self.server.close(0.0)
+        """Lets running jobs end within `grace_s`, stops all workers, commits and closes. Jobs that wait stay."""
+        # Clients are served until the last job has ended: those who wait get their answers.
         await self.scaling.drain(grace_s)
+        await self.server.close(CLOSE_GRACE_S)
+        self.files.close()
         await self.fleet.close()
         await self.socket.close()
         await self.webhooks.close()
         await self.store.close()
-        (self.data / "plane.json").unlink(missing_ok=True)
+        (self.data / PLANE_FILE).unlink(missing_ok=True)
+
+    async def _make_first_key(self) -> None:
+        """A plane that others can reach is never open: without any key, one is made."""
+        if not is_loopback(self.host) and not await self.store.list_keys():
+            self.new_key = new_key()
+            await self.store.save_key("first", digest(self.new_key))
+        await self.auth.refresh()
 
     def _env_for(self, endpoint: Endpoint, worker: Worker) -> dict[str, str]:
         return {
@@ -105,6 +153,8 @@ class Plane:
             "ZEROIDLE_WORKER_ID": worker.id,
             "ZEROIDLE_WORKER_TOKEN": worker.token,
             "ZEROIDLE_SPOOL": str(self.store.spool),
+            "ZEROIDLE_FILES": str(self.files.folder),
+            "ZEROIDLE_FILES_URL": f"{self.url}/files",
             **worker_env(self.url, endpoint, worker),
         }
 
@@ -116,7 +166,7 @@ class Plane:
 
     def _write_plane_file(self) -> None:
         content = json.dumps({"url": self.url, "pid": os.getpid(), "admin_token": self._admin_token})
-        path = self.data / "plane.json"
+        path = self.data / PLANE_FILE
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Conflict, NotFound, RequestError
 from zeroidle.gateway import admin_rows as rows
 from zeroidle.gateway.admin_logs import LogReader
+from zeroidle.gateway.auth import digest, new_key
 from zeroidle.gateway.message import Request, Response
 from zeroidle.insight.gather import Scaling, Sources
 from zeroidle.insight.timeline import timeline
@@ -224,8 +224,8 @@ class AdminApi:
             raise RequestError(f"{name[:100]!r} cannot be a key's name: it takes letters, digits, dots and dashes.")
         if name in await self._store.list_keys():
             raise Conflict(f"There is a key {name} already; revoke it first: zeroidle keys revoke {name}")
-        key = "zi_" + secrets.token_urlsafe(32)
-        await self._store.save_key(name, hashlib.sha256(key.encode()).hexdigest())
+        key = new_key()
+        await self._store.save_key(name, digest(key))
         await self._changed()
         return {"name": name, "key": key}
 

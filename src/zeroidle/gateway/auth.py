@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import secrets
 import time
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -29,12 +30,24 @@ class Forbidden(RequestError):
     http_status = 403
 
 
-class Auth:
-    """Decides whether a request may come in. `loopback`: the plane listens on this machine only."""
+def new_key() -> str:
+    """A fresh API key: 256 random bits. It is shown once and kept as its digest only."""
+    return "zi_" + secrets.token_urlsafe(32)
 
-    def __init__(self, store: KeyStore, loopback: bool) -> None:
+
+def digest(key: str) -> str:
+    """What is kept of a key: its SHA-256 in hex. A slow hash would add nothing to 256 random bits."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Auth:
+    """Decides whether a request may come in. `loopback`: the plane listens on this machine only. `token` is a secret
+    that counts as a key and is kept nowhere: the plane's own, for the commands of its user."""
+
+    def __init__(self, store: KeyStore, loopback: bool, token: str | None = None) -> None:
         self._store = store
         self._loopback = loopback
+        self._own = () if token is None else (digest(token).encode(),)
         self._digests: tuple[bytes, ...] | None = None
         self._read_at = 0.0
 
@@ -63,10 +76,10 @@ class Auth:
         """RunPod takes "Bearer KEY" and the bare key."""
         scheme, _, rest = credentials.partition(" ")
         key = rest.strip() if scheme.lower() == "bearer" else credentials.strip()
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        found = digest(key).encode()
         known = False
-        for other in self._digests or ():  # all of them, so that the time says nothing
-            known |= hmac.compare_digest(digest, other)
+        for other in (*self._own, *(self._digests or ())):  # all of them, so that the time says nothing
+            known |= hmac.compare_digest(found, other)
         return known
 
 
