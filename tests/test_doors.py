@@ -34,10 +34,10 @@ ROOMS: dict[str, set[str]] = {
 }
 
 #: These choose implementations and may import everything.
-FREE = {"serve", "cli"}
+FREE = {"serve", "cli", "__main__"}
 
 #: Third-party modules that the worker uses when the handler's environment has them.
-WORKER_OPTIONAL = {"runpod", "boto3", "cpuinfo", "torch", "numpy"}
+WORKER_OPTIONAL = {"runpod", "boto3", "botocore", "requests", "cpuinfo", "torch", "numpy"}
 
 
 def imports(path: Path, package: str) -> Iterator[str]:

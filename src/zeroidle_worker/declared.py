@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from zeroidle_worker.api.adapt import Adapted, adapt
 from zeroidle_worker.api.declare import DECLARED, DeclarationError
 from zeroidle_worker.api.load import load_file
-from zeroidle_worker.handler import kind_of, is_awaitable
+from zeroidle_worker.handler import is_awaitable, kind_of
 from zeroidle_worker.service import Service
 from zeroidle_worker.settings import Settings
 

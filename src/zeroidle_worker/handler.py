@@ -44,7 +44,7 @@ def _flags(handler: Any) -> int:
             handler = handler.func
         elif isinstance(handler, type):  # calling a class makes an object: plain
             return 0
-        elif hasattr(type(handler), "__call__"):  # noqa: B004 (the type's attribute is what a call uses)
+        elif hasattr(type(handler), "__call__"):
             handler = type(handler).__call__
         else:
             return 0

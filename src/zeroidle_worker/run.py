@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -208,10 +209,8 @@ class Loop:
 
     def woken(self) -> None:
         """Takes the bytes of `wake`; begins the drain when a signal asked for it."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 64)
-        except BlockingIOError:
-            pass
         if self.signalled:
             self.drain()
 

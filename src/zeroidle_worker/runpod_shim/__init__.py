@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, NoReturn, Optional, Sequence
 
 if TYPE_CHECKING:
     from zeroidle_worker.boot import Boot
@@ -32,7 +32,7 @@ class Finder:
 def install(boot: Boot) -> None:
     """Makes `import runpod` find the light module in this process."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]  # a finder needs find_spec only
+        sys.meta_path.insert(0, Finder())
     # A child that multiprocessing spawns imports the handler's file anew and gets our sys.path, last in which the
     # light module stands in for a real one that is not installed.
     if _HERE not in sys.path:
