@@ -108,9 +108,7 @@ class ClientStore(Protocol):
 class WorkerStore(Protocol):
     """What the worker API needs."""
 
-    async def claim(
-        self, endpoint: str, worker_id: str, limit: int, lease_s: float, wait_s: float
-    ) -> list[Job]:
+    async def claim(self, endpoint: str, worker_id: str, limit: int, lease_s: float, wait_s: float) -> list[Job]:
         """Hands out up to `limit` jobs (high priority first, then first in first out), waiting up to `wait_s` for
         the first. Among waiting callers the most recently arrived one is served first, so that work gathers on few
         workers. A cancelled waiter never swallows a job. Returns before the hand-out is durable: losing it in a

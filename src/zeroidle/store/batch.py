@@ -1,0 +1,99 @@
+"""What one commit writes: rows, ready to be written by another thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from zeroidle.store.rows import Row
+
+#: Jobs per statement. Between two statements another thread may take the interpreter for milliseconds, so a
+#: large batch is few statements.
+_GROUPS = (1, 8, 64, 512)
+_JOB_COLUMNS = 26
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows by table. `forget`, `revived` and `forget_deliveries` are JSON arrays of what is removed; `files` go when
+    the commit is durable."""
+
+    jobs: list[Row] = field(default_factory=list)
+    bodies: list[Row] = field(default_factory=list)
+    chunks: list[Row] = field(default_factory=list)
+    notes: list[Row] = field(default_factory=list)
+    reads: list[Row] = field(default_factory=list)
+    counters: list[Row] = field(default_factory=list)
+    deliveries: list[Row] = field(default_factory=list)
+    workers: list[Row] = field(default_factory=list)
+    keys: list[tuple[str, str | None]] = field(default_factory=list)
+    forget: str | None = None
+    revived: str | None = None
+    forget_deliveries: str | None = None
+    keep_workers: int | None = None
+    files: list[str] = field(default_factory=list)
+
+
+class BatchWriter:
+    """Writes batches through one connection."""
+
+    def __init__(self, db: sqlite3.Connection, queries: Mapping[str, str]) -> None:
+        self._db = db
+        self._queries = queries
+        group = "(" + ",".join("?" * _JOB_COLUMNS) + ")"
+        self._upsert_jobs = {n: queries["upsert_job"].replace("{rows}", ",".join([group] * n)) for n in _GROUPS}
+
+    def commit(self, batch: Batch) -> None:
+        """Writes everything durably, or nothing. Raises sqlite3.Error."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(batch)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # SQLite has rolled back by itself after some errors
+                db.execute("ROLLBACK")
+            raise
+
+    def _write(self, batch: Batch) -> None:
+        run = self._db.execute
+        for name, which in (
+            ("delete_jobs", batch.forget),
+            ("delete_bodies", batch.forget),
+            ("delete_chunks", batch.forget),
+            ("delete_outputs", batch.revived),
+            ("delete_chunks", batch.revived),
+            ("delete_deliveries", batch.forget_deliveries),
+        ):
+            if which is not None:
+                run(self._queries[name], (which,))
+        self._write_jobs(batch.jobs)
+        for name, rows in (
+            ("upsert_body", batch.bodies),
+            ("upsert_chunk", batch.chunks),
+            ("append_phase", batch.notes),
+            ("advance_read", batch.reads),
+            ("upsert_counter", batch.counters),
+            ("upsert_delivery", batch.deliveries),
+            ("upsert_worker", batch.workers),
+        ):
+            if rows:
+                self._db.executemany(self._queries[name], rows)
+        for key_name, digest in batch.keys:
+            if digest is None:
+                run(self._queries["delete_key"], (key_name,))
+            else:
+                run(self._queries["save_key"], (key_name, digest))
+        if batch.keep_workers is not None:
+            run(self._queries["delete_old_workers"], (batch.keep_workers,))
+
+    def _write_jobs(self, rows: list[Row]) -> None:
+        at, n = 0, len(rows)
+        while at < n:
+            size = max(group for group in _GROUPS if group <= 2 * (n - at))
+            values = list(chain.from_iterable(rows[at : at + size]))
+            values += [None] * (size * _JOB_COLUMNS - len(values))
+            self._db.execute(self._upsert_jobs[size], values)
+            at += size

@@ -1,0 +1,363 @@
+"""What has changed in memory since the last commit: collected, written in groups, taken back when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import StoreError
+from zeroidle.job import Job, Phase, Spooled, Status
+from zeroidle.store.batch import Batch
+from zeroidle.store.journal import Journal
+from zeroidle.store.notice import delivery_of_end
+from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
+from zeroidle.store.rows import Row, delivery_row, job_row, phases_text, worker_row
+from zeroidle.store.spool import Spool
+from zeroidle.store.state import Before, State, Told
+
+log = logging.getLogger(__name__)
+
+#: What nobody waits for (hand-outs, leases, progress, worker records) is written after this time at the latest.
+LAZY_S = 0.05
+#: After a commit that failed, what nobody waits for is tried again this much later.
+AGAIN_S = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The changes of one commit. `undo` tells in order what to take back when it fails."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    new: set[int] = field(default_factory=set)
+    undo: list[tuple[Literal["added", "ended", "revived"], Job, Before | None]] = field(default_factory=list)
+    ended: list[tuple[Job, str | None]] = field(default_factory=list)
+    revived: list[int] = field(default_factory=list)
+    chunks: list[Row] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    reads: dict[int, int] = field(default_factory=dict)
+    counters: set[str] = field(default_factory=set)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    workers: dict[str, Row] = field(default_factory=dict)
+    keys: list[tuple[str, str | None]] = field(default_factory=list)
+    forget: list[int] = field(default_factory=list)
+    forget_deliveries: list[str] = field(default_factory=list)
+    keep_workers: int | None = None
+    files: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    dirty: bool = False
+
+
+class Changes:
+    """Memory and the file, kept in step. A change is in memory at once and in the next group; groups are committed
+    in order, one at a time, each holding everything that came while the one before was being written.
+
+    When a commit fails, everything that anybody waits for is taken back, the newest first, and its waiters get the
+    error; what nobody waits for stays and goes with the next group.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], journal: Journal, spool: Spool) -> None:
+        self.state = State(endpoints, self)
+        self.keys: dict[tuple[str, str], Job] = {}
+        self.webhook_bodies: dict[int, Spooled] = {}
+        self.listeners: list[Callable[[JobEvent], None]] = []
+        self.on_restored: Callable[[str], None] = lambda endpoint: None
+        self._journal = journal
+        self._spool = spool
+        self._group = _Group()
+        self._flying: _Group | None = None
+        self._soon = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._watchers: dict[int, list[asyncio.Future[Job | None]]] = {}
+
+    # What the state tells
+
+    def added(self, job: Job) -> None:
+        """A new job is in the queue."""
+        group = self._group
+        group.jobs[job.seq] = job
+        group.new.add(job.seq)
+        group.undo.append(("added", job, None))
+        if job.idempotency_key is not None:
+            self.keys[job.endpoint, job.idempotency_key] = job
+        group.dirty = True
+
+    def touched(self, job: Job) -> None:
+        """Something that may be lost in a crash has changed."""
+        self._group.jobs[job.seq] = job
+        self._group.counters.add(job.endpoint)
+        self._lazily()
+
+    def ended(self, job: Job, before: Before) -> None:
+        """The job is final."""
+        group = self._group
+        group.jobs[job.seq] = job
+        group.undo.append(("ended", job, before))
+        group.ended.append((job, job.worker_id if before.status is Status.IN_PROGRESS else None))
+        group.counters.add(job.endpoint)
+        if job.webhook is not None:
+            body = self.webhook_bodies.pop(job.seq, None)
+            if body is not None:
+                group.made.append(body.path)
+            delivery = delivery_of_end(job, job.webhook, body)
+            group.deliveries[delivery.id] = delivery
+        self._lazily()
+
+    def revived(self, job: Job) -> None:
+        """A job that had ended is in the queue again."""
+        group = self._group
+        group.jobs[job.seq] = job
+        group.undo.append(("revived", job, None))
+        group.revived.append(job.seq)
+        group.counters.add(job.endpoint)
+        if job.idempotency_key is not None:
+            self.keys[job.endpoint, job.idempotency_key] = job
+        group.dirty = True
+
+    def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
+        """Something for the listeners."""
+        if self.listeners:
+            self._tell(JobEvent(kind, job, worker_id))
+
+    # What the store adds
+
+    def add_chunk(self, job: Job, data: bytes) -> None:
+        """Appends a stream chunk."""
+        self._group.chunks.append((job.seq, job.chunks, data))
+        job.chunks += 1
+        self.touched(job)
+        self._wake(job, None)
+
+    def has_chunks(self, job: Job) -> bool:
+        """Whether chunks of the job are not in the file yet."""
+        groups = [self._group] if self._flying is None else [self._group, self._flying]
+        return any(row[0] == job.seq for group in groups for row in group.chunks)
+
+    def add_phases(self, job: Job, phases: Sequence[Phase]) -> None:
+        """Adds to a job's timeline, also after its end."""
+        known = self.state.find(job.endpoint, job.id)
+        if known is not None:
+            known.phases.extend(phases)
+        if known is not None and not known.final:
+            self.touched(known)
+        elif job.seq not in self._group.jobs:  # else its row is still to be made
+            self._group.notes.extend((job.seq, phases_text([p])[1:-1]) for p in phases)
+            self._lazily()
+
+    def count_read(self, job: Job) -> None:
+        """The job's `chunks_read` has changed."""
+        if job.final:
+            self._group.reads[job.seq] = job.chunks_read
+            self._group.dirty = True
+        else:
+            self.touched(job)
+
+    def read_before(self, job: Job) -> int:
+        """How many chunks of an ended job have been read, also when the file does not know yet."""
+        flying = self._flying.reads.get(job.seq, 0) if self._flying is not None else 0
+        return max(job.chunks_read, flying, self._group.reads.get(job.seq, 0))
+
+    def save_worker(self, record: WorkerRecord) -> None:
+        """Inserts or replaces a worker's record."""
+        self._group.workers[record.id] = worker_row(record)
+        self._lazily()
+
+    def save_delivery(self, delivery: Delivery) -> None:
+        """Inserts or replaces a delivery."""
+        self._group.deliveries[delivery.id] = delivery
+        self._group.dirty = True
+
+    def save_key(self, name: str, digest: str | None) -> None:
+        """Keeps or removes an API key's digest."""
+        self._group.keys.append((name, digest))
+        self._group.dirty = True
+
+    def forget(self, seqs: Sequence[int], files: Sequence[str]) -> None:
+        """Removes ended jobs and the files that they refer to."""
+        self._group.forget.extend(seqs)
+        self.remove_files(files)
+
+    def forget_deliveries(self, ids: Sequence[str], files: Sequence[str], keep_workers: int) -> None:
+        """Removes deliveries that are over, and worker records but for the newest."""
+        self._group.forget_deliveries.extend(ids)
+        self._group.keep_workers = keep_workers
+        self.remove_files(files)
+
+    def remove_files(self, files: Sequence[str]) -> None:
+        """Removes spool files once the next commit is durable."""
+        self._group.files.extend(files)
+        self._group.dirty = True
+
+    # Waiting
+
+    def durable(self) -> asyncio.Future[None]:
+        """Done when everything up to now is durable; StoreError when it could not be made so."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        group = self._group
+        if group.dirty:
+            group.waiters.append(future)
+            if self._flying is None and not self._soon:
+                self._soon = True
+                asyncio.get_running_loop().call_soon(self._flush)
+        elif self._flying is not None:
+            self._flying.waiters.append(future)
+        else:
+            future.set_result(None)
+        return future
+
+    async def watch(self, job: Job, timeout_s: float) -> Job | None:
+        """Waits until something happens to the job; answers it when it has ended and that is durable."""
+        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        watchers = self._watchers.setdefault(job.seq, [])
+        watchers.append(future)
+        timer = asyncio.get_running_loop().call_later(timeout_s, _resolve, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            watchers.remove(future)
+            if not watchers and self._watchers.get(job.seq) is watchers:
+                del self._watchers[job.seq]
+
+    def wake_all(self) -> None:
+        """Ends every `watch`."""
+        for futures in self._watchers.values():
+            for future in futures:
+                _resolve(future)
+
+    # Committing
+
+    def _lazily(self, delay_s: float = LAZY_S) -> None:
+        self._group.dirty = True
+        if self._timer is None and not self._soon and self._flying is None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+
+    def _flush(self) -> None:
+        self._soon = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        group = self._group
+        if self._flying is not None or not group.dirty:
+            return
+        self._group, self._flying = _Group(), group
+        try:
+            batch = self._rows(group)
+        except Exception as exc:
+            log.exception("store.rows_failed")
+            error = StoreError(f"The change could not be written down: {exc}.")
+            asyncio.get_running_loop().call_soon(self._done, error)
+            return
+        self._journal.submit(batch, self._done)
+
+    def _rows(self, group: _Group) -> Batch:
+        batch = Batch(chunks=group.chunks, keys=group.keys, files=group.files, keep_workers=group.keep_workers)
+        for seq, job in group.jobs.items():
+            batch.jobs.append(job_row(job, self._forget_at(job), batch.bodies, seq in group.new))
+        batch.notes = [(phase, seq) for seq, phase in group.notes]
+        batch.reads = [(n, seq) for seq, n in group.reads.items()]
+        for name in group.counters:
+            queue = self.state.queue(name)
+            batch.counters.append((name, queue.completed, queue.failed, queue.retried))
+        batch.deliveries = [delivery_row(delivery) for delivery in group.deliveries.values()]
+        batch.workers = list(group.workers.values())
+        batch.forget = json.dumps(group.forget) if group.forget else None
+        batch.revived = json.dumps(group.revived) if group.revived else None
+        batch.forget_deliveries = json.dumps(group.forget_deliveries) if group.forget_deliveries else None
+        return batch
+
+    def _forget_at(self, job: Job) -> float | None:
+        if job.finished_at is None:
+            return None
+        endpoint = self.state.endpoint(job.endpoint)
+        return job.finished_at + (endpoint.retention_sync_s if job.sync else endpoint.retention_s)
+
+    def _done(self, error: StoreError | None) -> None:
+        group, self._flying = self._flying, None
+        assert group is not None
+        if error is None:
+            for job, worker_id in group.ended:
+                self._settle(job)
+                self._tell(JobEvent("ended", job, worker_id))
+                self._wake(job, job)
+        else:
+            log.error("store.commit_failed error=%s", error)
+            group.waiters += self._take_back(group)
+        for future in group.waiters:
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(_again(error))
+        if self._group.waiters:
+            self._flush()
+        elif self._group.dirty:
+            self._lazily(LAZY_S if error is None else AGAIN_S)
+
+    def _settle(self, job: Job) -> None:
+        self.state.settle(job)
+        self._drop_key(job)
+
+    def _drop_key(self, job: Job) -> None:
+        key = job.idempotency_key
+        if key is not None and self.keys.get((job.endpoint, key)) is job:
+            del self.keys[job.endpoint, key]
+
+    def _take_back(self, failed: _Group) -> list[asyncio.Future[None]]:
+        """Undoes the failed group and all that was built on it; answers who waited for the latter."""
+        later, self._group = self._group, _Group()
+        gone: list[tuple[Job, str | None]] = []
+        for kind, job, before in reversed([*failed.undo, *later.undo]):
+            if before is not None:
+                self.state.restore(job, before)
+            else:
+                gone.append((job, self.state.drop(job)))
+                self._drop_key(job)
+                if kind == "revived":
+                    self.state.queue(job.endpoint).retried -= 1
+        live = self.state.live
+        for group in (failed, later):
+            self._group.jobs.update((seq, job) for seq, job in group.jobs.items() if seq in live)
+            self._group.chunks += [row for row in group.chunks if row[0] in live]
+            self._group.notes += [note for note in group.notes if note[0] not in live]
+            self._group.counters |= group.counters
+            self._group.workers |= group.workers
+        self._group.dirty = any((self._group.jobs, self._group.notes, self._group.counters, self._group.workers))
+        made = [*failed.made, *later.made]
+        if made:
+            asyncio.get_running_loop().run_in_executor(None, self._spool.remove, made)
+        for endpoint in {job.endpoint for _, job, before in failed.undo + later.undo if before is not None}:
+            self.on_restored(endpoint)
+        for job, worker_id in gone:
+            self._tell(JobEvent("ended", job, worker_id))
+            self._wake(job, None)
+        return later.waiters
+
+    def _wake(self, job: Job, result: Job | None) -> None:
+        for future in self._watchers.get(job.seq, ()):
+            if not future.done():
+                future.set_result(result)
+
+    def _tell(self, event: JobEvent) -> None:
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("store.listener_failed event=%s job=%s", event.kind, event.job.id)
+
+
+def _resolve(future: asyncio.Future[Job | None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _again(error: StoreError) -> StoreError:
+    """The same error for one more waiter: an exception that is raised in many tasks would grow with each."""
+    copy = type(error)(error.message)
+    copy.__cause__ = error.__cause__
+    return copy

@@ -1,0 +1,53 @@
+"""The jobs of one endpoint that have not ended: two lines by priority, those in progress, and who waits for work."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from zeroidle.job import Job
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """Somebody who waits for up to `limit` jobs, until `over()`: has given up, or been answered."""
+
+    worker_id: str
+    limit: int
+    lease_s: float
+    over: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Queue:
+    """`jobs` holds all of them by id, also those whose end is not durable yet. Lines are sorted by
+    (queued_at, seq), which is also the order after a restart."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    high: OrderedDict[str, Job] = field(default_factory=OrderedDict)
+    low: OrderedDict[str, Job] = field(default_factory=OrderedDict)
+    running: dict[str, Job] = field(default_factory=dict)
+    waiters: dict[Waiter, None] = field(default_factory=dict)
+    completed: int = 0
+    failed: int = 0
+    retried: int = 0
+
+    def line(self, job: Job) -> OrderedDict[str, Job]:
+        """The line that the job belongs in."""
+        return self.low if job.policy.low_priority else self.high
+
+    def put_front(self, job: Job) -> None:
+        """Puts a job that has waited before at its place, which is near the front."""
+        line = self.line(job)
+        key = (job.queued_at, job.seq)
+        earlier: list[Job] = []
+        while line:
+            first = next(iter(line.values()))
+            if (first.queued_at, first.seq) > key:
+                break
+            earlier.append(first)
+            del line[first.id]
+        for one in (job, *reversed(earlier)):
+            line[one.id] = one
+            line.move_to_end(one.id, last=False)

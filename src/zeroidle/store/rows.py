@@ -1,0 +1,217 @@
+"""Translates jobs, deliveries and workers to rows of the tables and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
+from zeroidle.store.protocol import Delivery, WorkerRecord
+
+#: What SQLite takes and gives.
+Value = str | bytes | int | float | None
+Row = tuple[Value, ...]
+
+#: A payload up to this size is kept in its job's row, which is rewritten at every change of the job.
+INLINE_BYTES = 2048
+
+_MAX_INTEGER = 2**63 - 1
+_encode = msgspec.json.encode
+_NO_POLICY = Policy()
+_STATUS = {status.value: status for status in Status}
+
+
+def text(value: str) -> str:
+    """`value` as it can be stored: halves of surrogate pairs, which no UTF-8 has, become question marks."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else text(value)
+
+
+def job_row(job: Job, forget_at: float | None, bodies: list[Row], new: bool) -> Row:
+    """The row of a job in the order of upsert_job; payloads that do not fit in it go to `bodies`."""
+    final = job.finished_at is not None
+    start, end = job.log_range or (None, None)
+    return (
+        job.seq,
+        job.id,
+        job.endpoint,
+        job.status._value_,
+        job.created_at,
+        job.queued_at,
+        job.started_at,
+        job.finished_at,
+        job.expires_at,
+        forget_at,
+        job.lease_until,
+        job.attempt,
+        job.losses,
+        job.worker_id,
+        _put_payload(job.output, 2 * job.seq + 1, bodies) if final else None,
+        _text(job.error),
+        job.progress,
+        job.chunks,
+        job.chunks_read,
+        start,
+        end,
+        phases_text(job.phases),
+        job.idempotency_key,
+        _options(job) if new else None,
+        job.envelope if new else None,
+        _put_payload(job.input, 2 * job.seq, bodies) if new else None,
+    )
+
+
+def _put_payload(payload: Payload | None, key: int, bodies: list[Row]) -> Value:
+    if payload is None:
+        return None
+    if isinstance(payload, Spooled):
+        return f"{payload.size_bytes}:{payload.path}"
+    if len(payload) <= INLINE_BYTES:
+        return payload
+    bodies.append((key, payload))
+    return len(payload)
+
+
+def payload_of(value: Value, data: Value) -> Payload | None:
+    """The payload of a column, with its row of `body` if there is one."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        size, _, path = value.partition(":")
+        return Spooled(path, int(size))
+    return data if isinstance(data, bytes) else None
+
+
+def _options(job: Job) -> str | None:
+    options: dict[str, object] = {}
+    if job.policy is not _NO_POLICY and job.policy != _NO_POLICY:
+        policy = job.policy
+        options["policy"] = (policy.execution_timeout_ms, policy.ttl_ms, policy.low_priority)
+    if job.sync:
+        options["sync"] = True
+    if job.webhook is not None:
+        options["webhook"] = text(job.webhook)
+    return _encode(options).decode() if options else None
+
+
+def phases_text(phases: Iterable[Phase]) -> str:
+    """A list of phases as JSON: arrays of name, start, end, attempt, note."""
+    rows = [(p.name, p.start, p.end, p.attempt, p.note) for p in phases]
+    try:
+        return _encode(rows).decode()
+    except UnicodeEncodeError:
+        return json.dumps([(text(name), start, end, n, _text(note)) for name, start, end, n, note in rows])
+
+
+def phases_of(value: str | None) -> list[Phase]:
+    """The list of phases of a column."""
+    return [Phase(*fields) for fields in msgspec.json.decode(value)] if value else []
+
+
+def sound(phases: Sequence[Phase]) -> list[Phase]:
+    """Those whose times are numbers; what a worker reports may be anything."""
+    return [p for p in phases if math.isfinite(p.start) and (p.end is None or math.isfinite(p.end))]
+
+
+def sound_range(log_range: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The byte range when it can be one."""
+    if log_range is None or not 0 <= log_range[0] <= log_range[1] <= _MAX_INTEGER:
+        return None
+    return log_range
+
+
+def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | None]:
+    """The job of a row (the columns of `job`, then input_data and output_data), and when it is to be forgotten."""
+    (
+        seq, id_, endpoint, status, created_at, queued_at, started_at, finished_at, expires_at, forget_at, lease_until,
+        attempt, losses, worker_id, idempotency_key, options, envelope, input_, output, error, progress, chunks,
+        chunks_read, log_start, log_end, phases, input_data, output_data,
+    ) = row  # fmt: skip
+    settings = json.loads(options) if options else {}
+    policy = settings.get("policy")
+    job = Job(
+        id=id_,
+        endpoint=endpoint,
+        input=(payload_of(input_, input_data) if with_input else None) or b"null",
+        status=_STATUS[status],
+        policy=Policy(*policy) if policy else _NO_POLICY,
+        created_at=created_at,
+        sync=bool(settings.get("sync")),
+        webhook=settings.get("webhook"),
+        envelope=envelope,
+        idempotency_key=idempotency_key,
+        attempt=attempt,
+        losses=losses,
+        worker_id=worker_id,
+        lease_until=lease_until,
+        queued_at=queued_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        expires_at=expires_at,
+        progress=progress,
+        output=payload_of(output, output_data),
+        error=error,
+        chunks=chunks,
+        chunks_read=chunks_read,
+        log_range=(log_start, log_end) if log_start is not None and log_end is not None else None,
+        phases=phases_of(phases),
+        seq=seq,
+    )
+    return job, forget_at
+
+
+def delivery_row(delivery: Delivery) -> Row:
+    """The row of a webhook delivery. Its body is kept in the row, or in a file of the spool."""
+    body = delivery.body
+    return (
+        delivery.id,
+        delivery.endpoint,
+        delivery.job_id,
+        text(delivery.url),
+        f"{body.size_bytes}:{body.path}" if isinstance(body, Spooled) else body,
+        delivery.created_at,
+        delivery.state,
+        delivery.attempts,
+        delivery.next_at,
+        delivery.last_status,
+        _text(delivery.last_error),
+        delivery.delivered_at,
+    )
+
+
+def delivery_of(row: Sequence[Any]) -> Delivery:
+    """The delivery of a row."""
+    id_, endpoint, job_id, url, body, *rest = row
+    return Delivery(id_, endpoint, job_id, url, payload_of(body, None) or b"", *rest)
+
+
+def worker_row(record: WorkerRecord) -> Row:
+    """The row of a worker's record."""
+    return (
+        record.id,
+        record.endpoint,
+        record.state,
+        record.pid,
+        record.started_at,
+        record.ready_at,
+        record.ended_at,
+        _text(record.exit),
+        _text(record.error),
+        _text(record.log_path),
+        _text(record.sdk),
+        record.jobs_done,
+        None if record.phases is None else phases_text(sound(record.phases)),
+    )
+
+
+def worker_of(row: Sequence[Any]) -> WorkerRecord:
+    """The record of a row."""
+    values = [*row[:-1], None if row[-1] is None else phases_of(row[-1])]
+    return WorkerRecord(*values)

@@ -1,0 +1,437 @@
+"""The queue as a pure state machine: every rule of a job's life, without a clock, a disk or a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import Conflict
+from zeroidle.job import Job, Payload, Phase, Status
+from zeroidle.store.deadlines import Deadlines
+from zeroidle.store.protocol import Counts, Lease, Outcome
+from zeroidle.store.queue import Queue, Waiter
+
+# Attribute access on an Enum class costs more than a global; this file is the hot path.
+IN_QUEUE = Status.IN_QUEUE
+IN_PROGRESS = Status.IN_PROGRESS
+COMPLETED = Status.COMPLETED
+FAILED = Status.FAILED
+CANCELLED = Status.CANCELLED
+TIMED_OUT = Status.TIMED_OUT
+
+LEASE_LOST = "The worker stopped answering and its lease ran out."
+
+Told = Literal["queued", "taken", "requeued"]
+
+
+class Before(NamedTuple):
+    """What a job was before its end, to take the end back when it could not be written."""
+
+    status: Status
+    attempt: int
+    lease_until: float
+    expires_at: float | None
+    progress: bytes | None
+    losses: int
+    open_phase: Phase | None
+    phase_start: float
+
+
+class Sink(Protocol):
+    """Is told of every change, at once."""
+
+    def added(self, job: Job) -> None:
+        """A new job is in the queue."""
+
+    def touched(self, job: Job) -> None:
+        """Something that may be lost in a crash has changed (hand-out, lease, hand-back)."""
+
+    def ended(self, job: Job, before: Before) -> None:
+        """The job is final."""
+
+    def revived(self, job: Job) -> None:
+        """A job that had ended is in the queue again."""
+
+    def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
+        """Something for the listeners."""
+
+
+class State:
+    """All queues. Times are Unix seconds; `now` never goes back inside: a clock set back stands still here."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], sink: Sink) -> None:
+        self.queues: dict[str, Queue] = {}
+        self.live: dict[int, Job] = {}
+        self.last_seq = 0
+        self._endpoints = endpoints
+        self._unknown = Endpoint("", Path(), Path(), "")  # defaults for an endpoint that is served no more
+        self._deadlines = Deadlines()
+        self._sink = sink
+        self._now = 0.0
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The settings that hold for an endpoint."""
+        return self._endpoints.get(name, self._unknown)
+
+    def queue(self, endpoint: str) -> Queue:
+        """The queue of an endpoint."""
+        queue = self.queues.get(endpoint)
+        if queue is None:
+            queue = self.queues[endpoint] = Queue()
+        return queue
+
+    def find(self, endpoint: str, job_id: str) -> Job | None:
+        """The job, when it lives or its end is not durable yet."""
+        queue = self.queues.get(endpoint)
+        return None if queue is None else queue.jobs.get(job_id)
+
+    def _tick(self, now: float) -> float:
+        if now > self._now:
+            self._now = now
+        return self._now
+
+    # Clients
+
+    def put(self, job: Job, now: float) -> None:
+        """Takes a new job. Raises Conflict when its id is taken."""
+        now = self._tick(now)
+        queue = self.queue(job.endpoint)
+        if job.id in queue.jobs:
+            raise Conflict(f"There is a job with the id {job.id} already.")
+        self.last_seq += 1
+        job.seq = self.last_seq
+        if not job.created_at:
+            job.created_at = now
+        job.queued_at = now
+        ttl_ms = job.policy.ttl_ms
+        job.expires_at = job.created_at + (ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s)
+        job.phases.append(Phase("queued", now))
+        self._enter(queue, job, job.expires_at)
+        queue.line(job)[job.id] = job
+        self._sink.added(job)
+        self._sink.told("queued", job, None)
+
+    def load(self, job: Job) -> None:
+        """Takes in a job from the disk, in the order of the queue."""
+        queue = self.queue(job.endpoint)
+        self._enter(queue, job, self.due_at(job))
+        self._tick(job.queued_at)
+        if job.status is IN_PROGRESS:
+            queue.running[job.id] = job
+        else:
+            queue.line(job)[job.id] = job
+
+    def cancel(self, job: Job, now: float) -> None:
+        """Ends a live job as CANCELLED."""
+        self._end(job, CANCELLED, self._tick(now))
+
+    def purge(self, endpoint: str, now: float) -> list[Job]:
+        """Cancels everything that waits."""
+        queue = self.queue(endpoint)
+        jobs = [*queue.high.values(), *queue.low.values()]
+        for job in jobs:
+            self.cancel(job, now)
+        return jobs
+
+    def revive(self, job: Job, now: float) -> None:
+        """Puts a FAILED or TIMED_OUT job at the end of the queue. Raises Conflict in any other state."""
+        if job.status is not FAILED and job.status is not TIMED_OUT:
+            raise Conflict(f"The job is {job.status}; only a FAILED or TIMED_OUT job can be tried again.")
+        now = self._tick(now)
+        queue = self.queue(job.endpoint)
+        ttl_ms = job.policy.ttl_ms
+        job.expires_at = now + (ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s)
+        job.status, job.queued_at, job.losses = IN_QUEUE, now, 0
+        job.started_at = job.finished_at = job.worker_id = job.log_range = None
+        job.output = job.error = job.progress = None
+        job.chunks = job.chunks_read = 0
+        job.attempt = max(1, job.attempt)  # the webhook of the next end gets an id of its own
+        job.phases.append(Phase("queued", now, None, job.attempt + 1))
+        self._enter(queue, job, job.expires_at)
+        queue.line(job)[job.id] = job
+        queue.retried += 1
+        self._sink.revived(job)
+        self._sink.told("queued", job, None)
+
+    # Workers
+
+    def claim(self, endpoint: str, worker_id: str, limit: int, lease_s: float, now: float) -> list[Job]:
+        """Hands out up to `limit` jobs: high priority first, then first in first out."""
+        jobs: list[Job] = []
+        queue = self.queues.get(endpoint)
+        if queue is None:
+            return jobs
+        now = self._tick(now)
+        for line in (queue.high, queue.low):
+            while line and len(jobs) < limit:
+                job = next(iter(line.values()))
+                if job.expires_at is not None and job.expires_at <= now:
+                    self._end(job, TIMED_OUT, now, error=self._too_old(job))
+                    continue
+                del line[job.id]
+                self._hand_out(queue, job, worker_id, lease_s, now)
+                jobs.append(job)
+        return jobs
+
+    def dispatch(self, endpoint: str, now: float) -> list[tuple[Waiter, list[Job]]]:
+        """Serves those who wait, the most recently arrived first, so that work gathers on few workers."""
+        queue = self.queue(endpoint)
+        served: list[tuple[Waiter, list[Job]]] = []
+        while queue.waiters and (queue.high or queue.low):
+            waiter = next(reversed(queue.waiters))
+            if waiter.over():
+                del queue.waiters[waiter]
+                continue
+            jobs = self.claim(endpoint, waiter.worker_id, waiter.limit, waiter.lease_s, now)
+            if jobs:
+                del queue.waiters[waiter]
+                served.append((waiter, jobs))
+        return served
+
+    def held(self, lease: Lease) -> Job | None:
+        """The job, when the lease is the current one and the job in progress."""
+        queue = self.queues.get(lease.endpoint)
+        job = None if queue is None else queue.running.get(lease.job_id)
+        if job is None or job.worker_id != lease.worker_id:
+            return None
+        return job if lease.attempt is None or lease.attempt == job.attempt else None
+
+    def renew(self, endpoint: str, worker_id: str, job_ids: Sequence[str], lease_s: float, now: float) -> list[str]:
+        """Extends leases; answers the ids that the worker does not hold."""
+        now = self._tick(now)
+        lost: list[str] = []
+        for job_id in job_ids:
+            job = self.held(Lease(endpoint, job_id, worker_id))
+            if job is None:
+                lost.append(job_id)
+                continue
+            job.lease_until = now + lease_s
+            if lease_s < self.endpoint(endpoint).lease_s:  # shorter than what the heap has: be asked in time
+                self._deadlines.push(job.lease_until, job.seq)
+            self._sink.touched(job)
+        return lost
+
+    def finish(self, lease: Lease, outcome: Outcome, output: Payload | None, now: float) -> Job | None:
+        """Records a result; None when the lease is not the current one. `now` is the job's end, also when the clock
+        has gone on since: what was written of it before names the same time."""
+        job = self.held(lease)
+        if job is not None:
+            self._tick(now)
+            self._end(job, outcome.status, max(now, job.started_at or 0.0), output, outcome.error, outcome)
+        return job
+
+    def release(self, leases: Sequence[Lease], lost: bool, reason: str, now: float) -> list[Job]:
+        """Gives jobs back. When `lost`, one of the job's retries is used up, or the job ends as FAILED."""
+        now = self._tick(now)
+        found = {job.seq: job for lease in leases if (job := self.held(lease)) is not None}
+        jobs = sorted(found.values(), key=lambda job: (job.queued_at, job.seq), reverse=True)
+        for job in jobs:
+            if lost:
+                self._lose(job, reason, now)
+            else:
+                self._requeue(job, reason, now)
+        return jobs
+
+    def unclaim(self, job: Job, attempt: int) -> None:
+        """Takes back a hand-out that nobody received; as if it had not been."""
+        if job.status is not IN_PROGRESS or job.attempt != attempt:
+            return
+        queue, worker_id = self.queue(job.endpoint), job.worker_id
+        job.status, job.worker_id, job.started_at, job.lease_until = IN_QUEUE, None, None, 0.0
+        job.phases = [p for p in job.phases if p.name != "run" or p.attempt != attempt]
+        for phase in job.phases:
+            if phase.name == "queued" and phase.attempt == attempt:
+                phase.end = None
+        job.attempt -= 1
+        del queue.running[job.id]
+        queue.put_front(job)
+        self._sink.touched(job)
+        self._sink.told("requeued", job, worker_id)
+
+    # The clock
+
+    def due_at(self, job: Job) -> float:
+        """When the job needs the clock next: its ttl, its execution timeout or its lease."""
+        at = job.expires_at if job.expires_at is not None else float("inf")
+        if job.status is IN_PROGRESS:
+            at = min(at, job.lease_until, self._timeout_at(job))
+        return at
+
+    def expire(self, now: float) -> float | None:
+        """Ends what is over its time, gives back what lost its lease; answers when to look again."""
+        now = self._tick(now)
+        lost: list[Job] = []
+        while (seq := self._deadlines.pop_due(now)) is not None:
+            job = self.live.get(seq)
+            if job is None:
+                continue
+            due = self.due_at(job)
+            if due > now:
+                self._deadlines.push(due, seq)
+            elif job.expires_at is not None and job.expires_at <= now:
+                self._end(job, TIMED_OUT, now, error=self._too_old(job))
+            elif self._timeout_at(job) <= now:
+                error = f"The job ran longer than its execution timeout of {self._timeout_s(job):g} s."
+                self._end(job, TIMED_OUT, now, error=error)
+            else:
+                lost.append(job)
+        for job in sorted(lost, key=lambda job: (job.queued_at, job.seq), reverse=True):
+            self._lose(job, LEASE_LOST, now)
+        return self.next_due()
+
+    def next_due(self) -> float | None:
+        """When `expire` has something to do at the earliest."""
+        live = self.live
+        return self._deadlines.next_at(lambda seq: self.due_at(live[seq]) if seq in live else None)
+
+    def counts(self, endpoint: str) -> Counts:
+        """How many are where."""
+        queue = self.queues.get(endpoint)
+        if queue is None:
+            return Counts(0, 0, 0, None, 0, 0, 0)
+        oldest = next(iter(queue.high.values())).queued_at if queue.high else None
+        return Counts(
+            len(queue.high), len(queue.low), len(queue.running), oldest, queue.completed, queue.failed, queue.retried
+        )
+
+    # Taking back what could not be written
+
+    def restore(self, job: Job, before: Before) -> None:
+        """Takes an end back."""
+        queue = self.queue(job.endpoint)
+        self._count(queue, job.status, -1)
+        job.status, job.attempt, job.lease_until, job.expires_at, job.progress, job.losses = before[:6]
+        job.finished_at = job.output = job.error = job.log_range = None
+        if before.open_phase is not None:
+            before.open_phase.start, before.open_phase.end = before.phase_start, None
+        if job.status is IN_PROGRESS:
+            queue.running[job.id] = job
+        else:
+            queue.put_front(job)
+        self._enter(queue, job, self.due_at(job))
+
+    def drop(self, job: Job) -> str | None:
+        """Forgets a job that the disk does not have (or has as it was before a retry); answers its worker."""
+        queue = self.queue(job.endpoint)
+        worker_id = job.worker_id if job.status is IN_PROGRESS else None
+        queue.line(job).pop(job.id, None)
+        queue.running.pop(job.id, None)
+        self.settle(job)
+        job.status = CANCELLED
+        return worker_id
+
+    def settle(self, job: Job) -> None:
+        """The end is durable: the job leaves memory."""
+        self.queue(job.endpoint).jobs.pop(job.id, None)
+        self.live.pop(job.seq, None)
+
+    # Transitions
+
+    def _enter(self, queue: Queue, job: Job, due_at: float) -> None:
+        queue.jobs[job.id] = job
+        self.live[job.seq] = job
+        self._watch(job, due_at)
+
+    def _watch(self, job: Job, due_at: float) -> None:
+        if len(self._deadlines) > 1024 + 4 * len(self.live):  # nearly all of it is stale
+            self._deadlines.rebuild((self.due_at(one), one.seq) for one in self.live.values())
+        self._deadlines.push(due_at, job.seq)
+
+    def _hand_out(self, queue: Queue, job: Job, worker_id: str, lease_s: float, now: float) -> None:
+        job.status = IN_PROGRESS
+        job.attempt += 1
+        job.worker_id = worker_id
+        job.started_at = now
+        job.lease_until = now + lease_s
+        _close(job, "queued", now)
+        job.phases.append(Phase("run", now, None, job.attempt))
+        queue.running[job.id] = job
+        self._watch(job, self.due_at(job))
+        self._sink.touched(job)
+        self._sink.told("taken", job, worker_id)
+
+    def _lose(self, job: Job, reason: str, now: float) -> None:
+        if job.losses >= self.endpoint(job.endpoint).retries:
+            times = f" (attempt {job.attempt}, no retries left)" if job.losses else ""
+            self._end(job, FAILED, now, error=f"{reason}{times}", lost=True)
+        else:
+            job.losses += 1
+            self.queue(job.endpoint).retried += 1
+            self._requeue(job, reason, now)
+
+    def _requeue(self, job: Job, reason: str, now: float) -> None:
+        queue, worker_id = self.queue(job.endpoint), job.worker_id
+        phase = _close(job, "run", now)
+        if phase is not None:
+            phase.note = reason
+        job.status, job.worker_id, job.started_at, job.lease_until = IN_QUEUE, None, None, 0.0
+        job.progress = None
+        job.chunks = 0  # chunks_read stays: what the next attempt streams again is not shown twice
+        job.phases.append(Phase("queued", now, None, job.attempt + 1))
+        del queue.running[job.id]
+        queue.put_front(job)
+        self._sink.touched(job)
+        self._sink.told("requeued", job, worker_id)
+
+    def _end(
+        self,
+        job: Job,
+        status: Status,
+        now: float,
+        output: Payload | None = None,
+        error: str | None = None,
+        outcome: Outcome | None = None,
+        lost: bool = False,
+    ) -> None:
+        queue = self.queue(job.endpoint)
+        running = job.status is IN_PROGRESS
+        phase = _close(job, "run" if running else "queued", now)
+        start = phase.start if phase is not None else now
+        before = Before(
+            job.status, job.attempt, job.lease_until, job.expires_at, job.progress, job.losses, phase, start
+        )
+        if running:
+            del queue.running[job.id]
+            if phase is not None and outcome is not None and outcome.run_s is not None:
+                phase.start = max(start, now - outcome.run_s)  # what is before it is the way to the handler
+        else:
+            del queue.line(job)[job.id]
+            if job.attempt:
+                job.attempt += 1  # an end after an earlier hand-out has a number, and a webhook id, of its own
+        job.status, job.finished_at, job.output, job.error = status, now, output, error
+        job.lease_until, job.progress = 0.0, None
+        if outcome is not None:
+            job.log_range = outcome.log_range
+        if lost:
+            job.losses += 1
+        self.live.pop(job.seq, None)
+        self._count(queue, status, 1)
+        self._sink.ended(job, before)
+
+    @staticmethod
+    def _count(queue: Queue, status: Status, by: int) -> None:
+        if status is COMPLETED:
+            queue.completed += by
+        elif status is not CANCELLED:
+            queue.failed += by
+
+    def _timeout_s(self, job: Job) -> float:
+        timeout_ms = job.policy.execution_timeout_ms
+        return timeout_ms / 1000 if timeout_ms else self.endpoint(job.endpoint).timeout_s
+
+    def _timeout_at(self, job: Job) -> float:
+        return (job.started_at or 0.0) + self._timeout_s(job)
+
+    def _too_old(self, job: Job) -> str:
+        lived_s = (job.expires_at or 0.0) - job.created_at
+        return f"The job was not finished within its time to live of {lived_s:g} s."
+
+
+def _close(job: Job, name: str, now: float) -> Phase | None:
+    for phase in reversed(job.phases):
+        if phase.end is None and phase.name == name:
+            phase.end = now
+            return phase
+    return None
