@@ -78,7 +78,7 @@ class Digest:
         return None
 
 
-def _other(check: str | None, size: int | None) -> "hashlib._Hash | None":
+def _other(check: str | None, size: int | None) -> hashlib._Hash | None:
     name = check.partition(":")[0] if check else None
     if name == "md5":
         return hashlib.md5(usedforsecurity=False)

@@ -106,7 +106,7 @@ class Body:
                 return self._answer.readinto(view)
             if self._left == 0:
                 return 0
-            size: int = self._answer.fp.readinto1(view[: self._left])  # type: ignore[attr-defined]
+            size: int = self._answer.fp.readinto1(view[: self._left])
         except (OSError, http.client.HTTPException, ValueError) as exc:
             raise TransferError(f"the connection broke: {type(exc).__name__} {exc}") from exc
         if size == 0:

@@ -137,7 +137,9 @@ def make(root: Path) -> tuple[Layout, LinkMode]:
         links = _probe_links(layout)
         replace(note, json.dumps({"format": 1, "links": links, "made_at": time.time()}).encode(), layout)
     except OSError as exc:
-        raise VolumeError(f"The volume {root} cannot be written ({exc.strerror}); mount it, or choose another.") from exc
+        raise VolumeError(
+            f"The volume {root} cannot be written ({exc.strerror}); mount it, or choose another by --volume."
+        ) from exc
     return layout, links
 
 

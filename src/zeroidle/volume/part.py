@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 import zlib
 from pathlib import Path
 
@@ -29,66 +30,94 @@ class Part:
         self.path = path
         self.done = Ranges()
         self.marks: list[bytes] = []
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._journal: int | None = None
+        self._lock = threading.Lock()
+        self._journaled = journaled
+        self._fd = -1
+        self._journal = -1
         if journaled:
             self._load()
-            self._journal = os.open(
-                journal_of(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
-            )
-            self._note(f"B {this_boot()}")
+
+    def _open(self) -> int:
+        """Opened by the first who writes or reads: a source may have more files than a process may hold open."""
+        if self._fd < 0:
+            with self._lock:
+                if self._fd < 0:
+                    if self._journaled:
+                        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                        self._journal = os.open(journal_of(self.path), flags, 0o644)
+                        self._note(f"B {this_boot()}")
+                    self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return self._fd
 
     def write(self, at: int, data: memoryview) -> None:
         """Writes bytes at their place. OSError (ENOSPC) leaves what was noted before as it was."""
-        start = at
+        fd, start = self._open(), at
         while len(data):
-            size = os.pwrite(self._fd, data, at)
+            size = os.pwrite(fd, data, at)
             at += size
             data = data[size:]
         self._note(f"R {start} {at}")
-        self.done.add(start, at)
+        with self._lock:
+            self.done.add(start, at)
+
+    def end_from(self, start: int) -> int:
+        """How far the bytes are there without a gap."""
+        with self._lock:
+            return self.done.end_from(start)
 
     def read(self, at: int, view: memoryview) -> int:
         """Reads back what was written."""
-        return os.preadv(self._fd, [view], at)
+        return os.preadv(self._open(), [view], at)
 
     def mark(self, marks: list[bytes]) -> None:
         """Notes the prefix digests that are new."""
+        self._open()
         for index in range(len(self.marks), len(marks)):
             self._note(f"M {index} {marks[index].hex()}")
             self.marks.append(marks[index])
 
     def forget(self, start: int, end: int) -> None:
         """Takes a range back, because its bytes are wrong."""
-        self.done.remove(start, end)
-        self._rewrite()
+        self._open()
+        with self._lock:
+            self.done.remove(start, end)
+            self._rewrite()
 
     def reset(self) -> None:
         """Begins anew: nothing of what is there can be used."""
-        os.ftruncate(self._fd, 0)
-        self.done, self.marks = Ranges(), []
-        self._note("X")
+        fd = self._open()
+        with self._lock:
+            self._note("X")
+            os.ftruncate(fd, 0)
+            self.done, self.marks = Ranges(), []
+
+    def reset_unless_empty(self) -> None:
+        """Begins anew when something is there."""
+        if self.done.total:
+            self.reset()
 
     def finish(self, size: int) -> None:
         """Cuts it to its length and closes it: from here on nobody writes into it."""
-        os.ftruncate(self._fd, size)
-        os.fchmod(self._fd, 0o444)
+        fd = self._open()
+        if os.fstat(fd).st_size != size:
+            os.ftruncate(fd, size)
+        os.fchmod(fd, 0o444)
         self.close()
 
     def close(self) -> None:
         """Closes the files and keeps them, to go on later."""
         for fd in (self._fd, self._journal):
-            if fd is not None and fd >= 0:
+            if fd >= 0:
                 os.close(fd)
-        self._fd, self._journal = -1, None
+        self._fd = self._journal = -1
 
     def _note(self, line: str) -> None:
-        if self._journal is not None:
+        if self._journal >= 0:
             os.write(self._journal, f"{line} {zlib.crc32(line.encode()):08x}\n".encode())
 
     def _load(self) -> None:
-        size = os.fstat(self._fd).st_size
         with contextlib.suppress(FileNotFoundError):
+            size = self.path.stat().st_size
             done, self.marks, boot = read_journal(journal_of(self.path))
             if boot != this_boot():
                 prefix = len(self.marks) * MARK_BYTES
@@ -98,13 +127,11 @@ class Part:
             self.done = done
 
     def _rewrite(self) -> None:
-        if self._journal is None:
-            return
         self._note("X")
-        marks, self.marks = self.marks, []
         for start, end in self.done:
             self._note(f"R {start} {end}")
-        self.mark(marks)
+        for index, mark in enumerate(self.marks):
+            self._note(f"M {index} {mark.hex()}")
 
 
 def journal_of(part: Path) -> Path:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from zeroidle.errors import ConfigError, VolumeError
+from zeroidle.errors import ConfigError
+from zeroidle_worker.api.weights import Weights as _Written
+from zeroidle_worker.api.weights import WeightsError as _WrittenError
+from zeroidle_worker.api.weights import join, split
 
 Kind = Literal["hf", "https", "s3", "zenodo", "file"]
-
-#: Where a worker finds the folders of its weights: a JSON object from source to path.
-WEIGHTS_ENV = "ZEROIDLE_WEIGHTS"
 
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -57,7 +55,8 @@ class Weights:
 
     `source` is one of "hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD"
     and "file:/path". `allow` and `deny` are shell patterns over the file names of the source: a file is taken when
-    it matches one of `allow` (all when empty) and none of `deny`.
+    it matches one of `allow` (all when empty) and none of `deny`. They may also stand in the source's text, as
+    "#allow=*.json,*.safetensors&deny=onnx/*".
     """
 
     source: str
@@ -66,19 +65,24 @@ class Weights:
     parsed: Source = field(init=False, repr=False, compare=False)
 
     def __init__(self, source: str, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
-        for key, value in (("allow", allow), ("deny", deny)):
-            if isinstance(value, str):
-                raise ConfigError(f"weights: {key} is {value!r}; it must be a list of patterns, as [{value!r}].")
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "allow", tuple(sorted(set(allow))))
-        object.__setattr__(self, "deny", tuple(sorted(set(deny))))
-        object.__setattr__(self, "parsed", parse(source))
+        try:
+            written = _Written(source, allow, deny)
+        except _WrittenError as exc:
+            raise ConfigError(f"{str(exc)[:1].lower()}{str(exc)[1:]}") from exc
+        object.__setattr__(self, "source", written.source)
+        object.__setattr__(self, "allow", written.allow)
+        object.__setattr__(self, "deny", written.deny)
+        object.__setattr__(self, "parsed", parse(written.source))
+
+    @property
+    def text(self) -> str:
+        """Source and patterns as one string, which `Weights` takes again."""
+        return join(split(self.source)._replace(allow=self.allow, deny=self.deny))
 
     @property
     def key(self) -> str:
         """Names this request, with its patterns."""
-        text = json.dumps([self.source, self.allow, self.deny])
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return hashlib.sha256(self.text.encode()).hexdigest()[:24]
 
     def takes(self, path: str) -> bool:
         """Whether a file of the source is wanted."""
@@ -86,22 +90,11 @@ class Weights:
             return False
         return not any(fnmatch.fnmatchcase(path, pattern) for pattern in self.deny)
 
-    @property
-    def path(self) -> Path:
-        """The folder with the files, inside a worker that was started with them. VolumeError elsewhere."""
-        folders = json.loads(os.environ.get(WEIGHTS_ENV, "{}"))
-        if self.source not in folders:
-            raise VolumeError(
-                f"The weights {self.source!r} are not prepared in this process; name them in the endpoint's `weights`, "
-                f'or run "zeroidle volume pull {self.source}" and use the path that it prints.'
-            )
-        return Path(folders[self.source])
-
 
 def parse(text: str) -> Source:
-    """Takes a source string apart. Raises ConfigError with the forms that are allowed."""
-    body, _, fragment = text.partition("#")
-    sha256 = _sha256(text, fragment) if fragment else None
+    """Takes a source string without patterns apart. Raises ConfigError with the forms that are allowed."""
+    form = split(text)
+    body, sha256 = form.base, _sha256(text, form.sha256) if form.sha256 else None
     if body.startswith(("https://", "http://")):
         return _web(text, body, sha256)
     if sha256 is not None:
@@ -111,7 +104,7 @@ def parse(text: str) -> Source:
     scheme, colon, rest = body.partition(":")
     if colon and rest and scheme == "hf":
         return _hub(text, rest)
-    if colon and scheme == "zenodo" and re.fullmatch(r"\d+", rest):
+    if colon and scheme == "zenodo" and re.fullmatch(r"[0-9]+", rest):
         return Source("zenodo", rest)
     if colon and rest and scheme == "file":
         path = rest.removeprefix("//") if rest.startswith("///") else rest
@@ -119,11 +112,10 @@ def parse(text: str) -> Source:
     raise ConfigError(f"weights: {text!r} is not a source; write {_FORMS}.")
 
 
-def _sha256(text: str, fragment: str) -> str:
-    found = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
-    if found is None:
-        raise ConfigError(f"weights: {text!r} ends in #{fragment}; write #sha256= and 64 hexadecimal digits.")
-    return found[1].lower()
+def _sha256(text: str, value: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{64}", value) is None:
+        raise ConfigError(f"weights: {text!r} has sha256={value}; write 64 hexadecimal digits.")
+    return value.lower()
 
 
 def _web(text: str, body: str, sha256: str | None) -> Source:
