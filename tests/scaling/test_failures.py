@@ -124,7 +124,10 @@ def test_a_missing_interpreter_is_a_failed_start_with_a_sentence(tmp_path: Path)
 def test_a_worker_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
     async def main() -> None:
         mark = tmp_path / "pids"
-        source = f"import os, time\nopen({str(mark)!r}, 'a').write(f'{{os.getpid()}}\\n')\nprint('loading')\ntime.sleep(600)\n"
+        source = (
+            f"import os, time\nopen({str(mark)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+            "print('loading')\ntime.sleep(600)\n"
+        )
         async with serving(tmp_path, endpoint(tmp_path, source, start_timeout_s=1.0)) as plane:
             await plane.put(1)
             await plane.until(lambda: plane.scaling.state("probe").failures, "the start failed")

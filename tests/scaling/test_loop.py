@@ -138,7 +138,10 @@ def test_request_count_keeps_no_idle_worker(tmp_path: Path) -> None:
 
 def test_a_worker_that_asks_to_be_refreshed_is_replaced(tmp_path: Path) -> None:
     async def main() -> None:
-        source = "import os, runpod\nrunpod.serverless.start({'handler': lambda job: {'refresh_worker': True, 'pid': os.getpid()}})"
+        source = (
+            "import os, runpod\n"
+            "runpod.serverless.start({'handler': lambda job: {'refresh_worker': True, 'pid': os.getpid()}})\n"
+        )
         async with serving(tmp_path, endpoint(tmp_path, source)) as plane:
             jobs = [await plane.run(n) for n in range(3)]
             assert len({plane.output(job)["pid"] for job in jobs}) == 3

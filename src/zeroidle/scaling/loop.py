@@ -191,6 +191,7 @@ class ScalingLoop:
             life.over = True
             worker.error = exc.message if isinstance(exc, Error) else f"The worker could not be started: {exc}."
             worker.error_kind = "no-interpreter" if isinstance(exc, WorkerError) else "system"
+            self._pools[endpoint.name].failed(life, "not started", worker.error)
             self._gone(life, "not started", worker.error)
             return
         worker.pid, worker.log_path = running.pid, str(running.log_path)
@@ -266,6 +267,7 @@ class ScalingLoop:
         begun, unbegun = life.leases()
         failed = not asked and (worker.ready_at is None or exit.code != 0 or bool(begun))
         error = (worker.error or last_lines(worker.log_path) or "") if failed else None
+        self._pools[worker.endpoint].failed(life, text, error)
         # The ones behind go first: given back to the front of the queue, each stands before those that came earlier.
         if unbegun:
             await self.store.release(unbegun, False, f"The worker {worker.id} ended before it began the job.")
@@ -286,7 +288,7 @@ class ScalingLoop:
         log.log(level, "worker.gone id=%s endpoint=%s exit=%r", worker.id, worker.endpoint, exit_text)
         self._lives.pop(worker.id, None)
         self._spawn(self.store.save_worker(life.record(exit_text, error)))
-        self._pools[worker.endpoint].ended(life, exit_text, error, worker.error_kind)
+        self._pools[worker.endpoint].ended(life)
         self._registry.remove(worker.id)
         life.gone.set()
 

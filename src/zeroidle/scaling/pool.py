@@ -200,18 +200,22 @@ class Pool:
         self.backoff.ready()
         self.policy.started(now, took)
 
-    def ended(self, life: Life, exit_text: str, error: str | None, error_kind: str | None) -> None:
-        """Forgets a worker; a failed start or a crash holds the next start back."""
-        self.lives.pop(life.worker.id, None)
-        now = time.monotonic()
-        if life.worker.ready_at is None and life.ending is None:
-            self.backoff.start_failed(now, error_kind in PERMANENT)
+    def failed(self, life: Life, exit_text: str, error: str | None) -> None:
+        """A failed start or a crash holds the next start back. Told before the jobs of the worker are given back,
+        since these would start another one at once."""
+        if life.ending is not None:
+            return
+        now, worker = time.monotonic(), life.worker
+        if worker.ready_at is None:
+            self.backoff.start_failed(now, worker.error_kind in PERMANENT)
             self._handler_stamp = _stamp(self.endpoint)
-            self._last = (life.worker.id, exit_text, error, error_kind)
-        elif life.ending is None:
-            if life.worker.jobs_done == 0 or error is not None:
-                self.backoff.crashed(now)
-            self._last = (life.worker.id, exit_text, error, error_kind)
+        elif worker.jobs_done == 0 or error is not None:
+            self.backoff.crashed(now)
+        self._last = (worker.id, exit_text, error, worker.error_kind)
+
+    def ended(self, life: Life) -> None:
+        """Forgets a worker."""
+        self.lives.pop(life.worker.id, None)
         self.poke()
 
     def state(self) -> ScalingState:
