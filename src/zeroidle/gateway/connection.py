@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         self._deadline = math.inf
         self._peer = ""
         self._receiving = ""  # "head", "body", or "" between requests
-        self._head_began = False
+        self._shared = 0  # requests that have a part in what is being parsed
         self._head_bytes = 0
         self._url = b""
         self._headers: dict[str, str] = {}
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
             if self._dropped_bytes > self._host.limits.linger_bytes:
                 self._writer.transport.abort()
             return
-        self._head_began = False
+        self._shared = 1 if self._receiving else 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -178,7 +178,8 @@ class Connection(asyncio.Protocol):
             slowest = self._body_began + received / limits.body_bytes_per_s
             self._deadline = min(now, slowest) + limits.body_s
             return
-        self._head_bytes = 0 if self._head_began else self._head_bytes + size_bytes
+        if self._shared == 1:
+            self._head_bytes += size_bytes
         # Separators and line ends come on top of what on_url and on_header count exactly.
         if self._head_bytes > limits.head_bytes + limits.url_bytes + 8 * limits.header_count:
             self._refuse(431, f"The request's headers are larger than {limits.head_bytes} bytes.")
@@ -214,7 +215,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._receiving = "head"
-        self._head_began = True
+        self._shared += 1
+        self._head_bytes = 0
         self._url = b""
         self._headers = {}
         self._headers_bytes = 0
