@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from zeroidle.endpoint import Endpoint
-from zeroidle.errors import Error, WorkerError
+from zeroidle.errors import Error, StoreError, WorkerError
 from zeroidle.fleet.protocol import Exit, Fleet
 from zeroidle.job import Job, Status
 from zeroidle.scaling.expiry import ExpiryClock
@@ -17,10 +17,12 @@ from zeroidle.scaling.life import Life
 from zeroidle.scaling.pool import Pool
 from zeroidle.scaling.state import ScalingState
 from zeroidle.scaling.waits import last_lines, ran_s, start_phases
-from zeroidle.store.protocol import JobEvent, Store
+from zeroidle.store.protocol import JobEvent, Lease, Store
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
 log = logging.getLogger(__name__)
+
+_ALL = 1_000_000
 
 #: How long a worker that was asked to end may take before it is killed, in seconds.
 STOP_GRACE_S = 5.0
@@ -59,8 +61,10 @@ class ScalingLoop:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Closes the records of an earlier plane, learns start times from them, and begins to decide."""
+        """Takes up what an earlier plane left, whose workers are gone, and begins to decide."""
         await self._read_records()
+        for name in self.endpoints:
+            await self._take_back(name)
         self.store.listen(self._on_job)
         self._registry.listen(self._on_worker)
         self._fleet.on_exit(self._on_exit)
@@ -268,11 +272,14 @@ class ScalingLoop:
         failed = not asked and (worker.ready_at is None or exit.code != 0 or bool(begun))
         error = (worker.error or last_lines(worker.log_path) or "") if failed else None
         self._pools[worker.endpoint].failed(life, text, error)
-        # The ones behind go first: given back to the front of the queue, each stands before those that came earlier.
-        if unbegun:
-            await self.store.release(unbegun, False, f"The worker {worker.id} ended before it began the job.")
-        if begun:
-            await self.store.release(begun, not life.spare, _loss(worker.id, exit, text))
+        try:
+            if unbegun:
+                await self.store.release(unbegun, False, f"The worker {worker.id} ended before it began the job.")
+            if begun:
+                await self.store.release(begun, not life.spare, _loss(worker.id, exit, text))
+        except StoreError as exc:
+            # They stay in progress in the store, and come back when their lease runs out.
+            log.error("jobs.not_given_back worker=%s error=%s", worker.id, exc)
         self._gone(life, text, error)
 
     async def _last_reports(self, life: Life) -> None:
@@ -316,6 +323,14 @@ class ScalingLoop:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("scaling.task_failed", exc_info=exc)
+
+    async def _take_back(self, name: str) -> None:
+        """Puts back in the queue what was in progress when an earlier plane ended. It was not the jobs' fault."""
+        jobs = await self.store.list_jobs(name, Status.IN_PROGRESS, limit=_ALL)
+        leases = [Lease(name, job.id, job.worker_id or "", job.attempt) for job in jobs]
+        if leases:
+            log.info("jobs.taken_back endpoint=%s n=%d", name, len(leases))
+            await self.store.release(leases, False, "The plane ended while the job was in progress.")
 
     async def _read_records(self) -> None:
         boots: dict[str, list[float]] = {}

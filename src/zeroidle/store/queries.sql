@@ -131,6 +131,11 @@ SELECT data FROM chunk WHERE seq = ? AND n >= ? AND n < ? ORDER BY n
 SELECT id, endpoint, job_id, url, body, created_at, state, attempts, next_at, last_status, last_error, delivered_at
 FROM delivery WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR next_at <= ?2) ORDER BY next_at LIMIT ?3
 
+-- name: select_delivery
+-- One delivery.
+SELECT id, endpoint, job_id, url, body, created_at, state, attempts, next_at, last_status, last_error, delivered_at
+FROM delivery WHERE id = ?
+
 -- name: select_done_deliveries
 -- Deliveries that are over and old enough to be removed.
 SELECT id, body FROM delivery WHERE (state = 'delivered' AND next_at <= ?1) OR (state = 'dead' AND next_at <= ?2)

@@ -133,6 +133,10 @@ class Reader:
         """Deliveries, the most urgent first."""
         return [delivery_of(row) for row in self._list("select_deliveries", state, due_before, limit)]
 
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        """One delivery."""
+        return next((delivery_of(row) for row in self._list("select_delivery", delivery_id)), None)
+
     def old_deliveries(self, delivered_before: float, dead_before: float, limit: int) -> list[tuple[str, list[str]]]:
         """Id and files of deliveries that are over."""
         rows = self._list("select_done_deliveries", delivered_before, dead_before, limit)

@@ -408,6 +408,10 @@ class SqliteStore:
         """Deliveries, the most urgent (smallest next_at) first."""
         return await asyncio.to_thread(self._reader.deliveries, state, due_before, limit)
 
+    async def get_delivery(self, delivery_id: str) -> Delivery | None:
+        """The delivery of that id, whatever its state; None when there is none (any more)."""
+        return await asyncio.to_thread(self._reader.delivery, delivery_id)
+
     async def save_worker(self, record: WorkerRecord) -> None:
         """Inserts or replaces. Does not wait for the disk."""
         self._changes.save_worker(record)
