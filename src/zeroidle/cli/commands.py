@@ -17,9 +17,11 @@ class Command(NamedTuple):
 SERVE, ASK, OPERATE = "Serve", "Use", "Look after"
 
 COMMANDS: dict[str, Command] = {
+    "init": Command("zeroidle.cli.init:add_init", "Write a new project, or a copy of a recipe.", SERVE),
     "up": Command("zeroidle.cli.up:add_up", "Serve handlers, recipes or a project until Ctrl-C.", SERVE),
     "stop": Command("zeroidle.cli.stop:add_stop", "Stop a running plane; its jobs are kept.", SERVE),
     "run": Command("zeroidle.cli.run:add_run", "Send one job, show progress and output, save its files.", ASK),
+    "test": Command("zeroidle.cli.examples:add_test", "Send the project's examples and check the answers.", ASK),
     "cancel": Command("zeroidle.cli.jobs:add_cancel", "Cancel a job.", ASK),
     "retry": Command("zeroidle.cli.jobs:add_retry", "Put a failed job back in the queue.", ASK),
     "purge": Command("zeroidle.cli.jobs:add_purge", "Cancel all waiting jobs of an endpoint.", ASK),

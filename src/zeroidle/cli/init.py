@@ -11,7 +11,9 @@ from zeroidle.cli.output import add_json
 
 def add_init(parser: argparse.ArgumentParser) -> None:
     """The arguments of `init`."""
-    parser.add_argument("name", nargs="?", default=".", help="the folder to make; its name is the endpoint's (default: here)")
+    parser.add_argument(
+        "name", nargs="?", default=".", help="the folder to make; its name is the endpoint's (default: here)"
+    )
     parser.add_argument("--from", dest="recipe", metavar="RECIPE", help="copy a recipe instead of a small example")
     add_json(parser)
     parser.set_defaults(run=init)
@@ -27,7 +29,11 @@ def init(args: argparse.Namespace) -> int:
     files = create(folder, args.recipe)
     names = list(read_project(folder / FILE_NAME).endpoints)
     if args.json:
-        print(json.dumps({"folder": str(folder), "files": [str(f.relative_to(folder)) for f in files], "endpoints": names}))
+        print(
+            json.dumps(
+                {"folder": str(folder), "files": [str(f.relative_to(folder)) for f in files], "endpoints": names}
+            )
+        )
         return 0
     for file in files:
         print(f"  {file}")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
-import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from zeroidle.cli.banner import banner, banner_json
 from zeroidle.cli.output import note, style
 from zeroidle.endpoint import Endpoint
-from zeroidle.errors import ConfigError, Error
 from zeroidle.insight.facts import EndpointFacts
 from zeroidle.insight.gather import Sources
 from zeroidle.insight.spans import plural
@@ -30,7 +26,7 @@ _FORCED_STATUS = 130
 
 
 def serve(
-    endpoints: Mapping[str, Endpoint],
+    endpoints: dict[str, Endpoint],
     data: Path,
     host: str,
     port: int,
@@ -57,10 +53,7 @@ def serve(
 
 async def _main(plane: Plane, grace_s: float, as_json: bool) -> int:
     signals = Signals()
-    try:
-        await plane.start()
-    except OSError as exc:
-        raise _cannot_listen(plane, exc) from exc
+    await plane.start()
     try:
         needs_key = not is_loopback(plane.host) or bool(await plane.store.list_keys())
         print((banner_json if as_json else banner)(plane, needs_key), flush=True)
@@ -114,20 +107,6 @@ async def _close(plane: Plane, signals: Signals, grace_s: float) -> None:
                 os.killpg(worker.pid, signal.SIGKILL)
         (plane.data / "plane.json").unlink(missing_ok=True)
         os._exit(_FORCED_STATUS)
-
-
-def _cannot_listen(plane: Plane, exc: OSError) -> Error:
-    where = f"port {plane.port} of {plane.host}"
-    if exc.errno == errno.EADDRINUSE:
-        return ConfigError(
-            f"{where[:1].upper()}{where[1:]} is taken by another program; choose another one: --port {plane.port + 1}, "
-            "or --port 0 for any free one"
-        )
-    if exc.errno == errno.EACCES:
-        return ConfigError(f"This user may not listen on {where}; choose a port above 1023: --port 8000")
-    if exc.errno == errno.EADDRNOTAVAIL or isinstance(exc, socket.gaierror):
-        return ConfigError(f"{plane.host} is no address of this machine; choose another one: --host 127.0.0.1")
-    return Error(f"The plane could not be started: {exc.strerror or exc}.")
 
 
 class Reporter:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zeroidle.errors import StoreError
 from zeroidle.gateway.worker_report import job_keys, job_parts
@@ -65,8 +65,7 @@ class WorkerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for the worker's HELLO."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's inherits from nothing
         loop = asyncio.get_running_loop()
         self._hello_timer = loop.call_later(HELLO_S, transport.close)
         self._reader = loop.create_task(self._read())
@@ -128,7 +127,12 @@ class WorkerConnection(asyncio.Protocol):
     async def renew(self, now: float) -> None:
         """Extends the leases of the worker's jobs; asks it to stop those that are not its own any more."""
         session = self._session
-        if session is None or session.worker.control is not self:
+        if session is None:
+            return
+        if session.worker.carrier == "http" and not session.worker.pings:
+            # Its pinging process could not start; that the connection is open shows that the worker lives.
+            await session.renew(list(session.worker.jobs))
+        if session.worker.control is not self:
             return
         session.worker.last_seen_at = now
         for job_id in await session.renew(list(session.worker.jobs)):
@@ -316,8 +320,9 @@ class WorkerConnection(asyncio.Protocol):
         held = list(worker.jobs)
         begun = held[:1] if worker.concurrency == 1 else held
         reason = "The worker's connection to the plane was lost while it worked on the job."
+        # The ones behind go first: given back to the front of the queue, each stands before those that came earlier.
+        await session.give_back(held[len(begun) :], False, "The worker was lost before it began the job.")
         await session.give_back(begun, True, reason)
-        await session.give_back(held[len(begun) :], False, reason)
         if self._hub.lives(worker):
             session.retire()
 
