@@ -47,7 +47,7 @@ class Worker:
     """One worker process. Times are Unix seconds. `token` authenticates it and is shown nowhere.
 
     `connected`: its socket is open, or what came on it is still being taken in: after the process has ended, its last
-    results count until this is false.
+    results count until this is false. `pings`: it speaks HTTP and has pinged, so its pings keep its leases.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Worker:
     sdk: str | None = None
     concurrency: int = 1
     cooperative: bool = False
+    pings: bool = False
     connected: bool = False
     ready_at: float | None = None
     last_seen_at: float | None = None

@@ -96,6 +96,11 @@ class WorkerApi:
         """Ends every held poll."""
         self._closing.set()
 
+    def open_polls(self, worker_id: str) -> int:
+        """How many takes of a worker are held now."""
+        peer = self._peers.get(worker_id)
+        return peer.open_takes if peer else 0
+
     # -- who calls
 
     def _peer(self, worker: Worker) -> HttpPeer:

@@ -100,6 +100,7 @@ class HttpPeer:
 
     async def pinged(self, named: set[str], now: float) -> None:
         """Acts on a ping: renews leases, ends what got lost, asks to stop what is not the worker's any more."""
+        self.worker.pings = True
         held = list(self.worker.jobs.values())
         lost = self.evidence.pinged(named, held, now)
         kept = [h.job_id for h in held if self.evidence.keeps(h, named)]

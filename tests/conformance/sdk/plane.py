@@ -25,12 +25,8 @@ from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.job import Job, Policy, Status, new_job_id, read_payload
 from zeroidle.scaling.loop import ScalingLoop
+from zeroidle.store.sqlite import SqliteStore
 from zeroidle.worker import Registry, Worker
-
-from zeroidle.store.sqlite import SqliteStore as Store
-
-if not hasattr(Store, "list_workers"):
-    from tests.conformance.sdk.memory import MemoryStore as Store
 
 HANDLERS = Path(__file__).parent / "handlers"
 ENTRY = Path(__file__).parent / "entry.py"
@@ -58,7 +54,7 @@ class Plane:
     ) -> None:  # fmt: skip
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self.registry = Registry()
-        self.store: Any = Store(folder, self.endpoints)
+        self.store = SqliteStore(folder, self.endpoints)
         self.fleet = LocalFleet(folder, entry=entry)
         self.scaling = ScalingLoop(self.store, self.fleet, self.registry, self.endpoints, self._env)
         self.api = WorkerApi(self.store, self.registry, self.endpoints)

@@ -1,6 +1,6 @@
 """An async handler with a concurrency of CONCURRENCY."""
 
-# ruff: noqa: ASYNC230, ASYNC240
+# ruff: noqa: ASYNC240
 
 import asyncio
 import os
