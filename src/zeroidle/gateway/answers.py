@@ -16,8 +16,13 @@ from zeroidle.worker import Worker, WorkerState
 _json = msgspec.json.encode
 
 
+def queued(job: Job) -> bytes:
+    """The answer to run and retry, which put the job in the queue."""
+    return b'{"id":%b,"status":"IN_QUEUE"}' % _json(job.id)
+
+
 def job_state(job: Job) -> bytes:
-    """`id` and `status` only: the answer to run, cancel and retry."""
+    """`id` and `status` only: the answer to cancel, and to run with an idempotency key."""
     return b'{"id":%b,"status":"%b"}' % (_json(job.id), job.status.encode())
 
 

@@ -137,7 +137,9 @@ class RunpodApi:
 
     async def _run(self, call: _Call) -> Response:
         job = await self._submit(call, sync=False)
-        return Response(200, answers.job_state(job))
+        # The job may have run while its answer waited for the disk; it was accepted as queued.
+        known = "idempotency-key" in call.request.headers
+        return Response(200, answers.job_state(job) if known else answers.queued(job))
 
     async def _runsync(self, call: _Call) -> Response:
         wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
@@ -227,7 +229,7 @@ class RunpodApi:
         return Response(200, answers.job_state(job))
 
     async def _retry(self, call: _Call) -> Response:
-        return Response(200, answers.job_state(await self._store.retry(call.endpoint.name, call.job_id)))
+        return Response(200, answers.queued(await self._store.retry(call.endpoint.name, call.job_id)))
 
     async def _purge(self, call: _Call) -> Response:
         removed = await self._store.purge(call.endpoint.name)
