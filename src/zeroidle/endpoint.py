@@ -70,7 +70,7 @@ class Endpoint:
     gpu: tuple[str, ...] = ()
     pip: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
-    weights: Any = None
+    weights: tuple[str, ...] = ()
     volume: str | None = None
     image: Any = None
     sources: tuple[Path, ...] = ()

@@ -1,21 +1,20 @@
-"""Builds the endpoints: default < .env and zeroidle.toml < flags."""
+"""Builds the endpoints: default < decorator < .env and zeroidle.toml < flags."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import ConfigError
-from zeroidle.project import dotenv
+from zeroidle.project.describe import Describer, Description
+from zeroidle.project.environment import env_files, secret_env, table_env, variable
 from zeroidle.project.settings import BY_NAME, KEYS, default_python
-from zeroidle.project.source import nearest
-from zeroidle.project.targets import Declared, Layer, resolve
-
-_VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
+from zeroidle.project.source import ProjectFile, nearest
+from zeroidle.project.targets import Declared, Layer, check_unique, resolve
 
 #: Flags that set one end of the range of workers, and the defaults of both ends.
 _BOUNDS = {"min_workers": Endpoint.__dataclass_fields__["min_workers"].default,
@@ -70,22 +69,82 @@ def load(
     flags = flags or Flags()
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd.absolute()
-    declared = resolve(list(targets), cwd)
-    names = [d.name for d in declared]
+    found: list[tuple[Declared, Description | None]] = []
+    for declared in resolve(list(targets), cwd):
+        found += _described(declared, flags, cwd, environ, cache)
+    check_unique([declared for declared, _ in found])
+    names = [declared.name for declared, _ in found]
     for name in flags.single:
         if name not in names:
             raise ConfigError(f"--set {name}: there is no endpoint {name}{nearest(name, names)}")
-    return {d.name: _build(d, flags, cwd, environ) for d in declared}
+    endpoints = {}
+    for declared, description in found:
+        endpoint = _build(declared, flags, cwd, environ, description)
+        secrets = secret_env(endpoint.name, endpoint.secrets, endpoint.env, environ)
+        endpoints[endpoint.name] = dataclasses.replace(endpoint, env=endpoint.env | secrets)
+    return endpoints
 
 
-def _build(declared: Declared, flags: Flags, cwd: Path, environ: Mapping[str, str]) -> Endpoint:
+def _described(
+    declared: Declared, flags: Flags, cwd: Path, environ: Mapping[str, str], cache: Path | None
+) -> list[tuple[Declared, Description | None]]:
+    """The endpoints that the file itself declares, each with what it says; else the one given."""
+    plain = _build(declared, flags, cwd, environ)
+    python = plain.python
+    if not declared.named and "python" not in flags.every:
+        python = _hinted_python(declared) or python
+    passed = {name: value for name, value in environ.items() if not name.startswith("ZEROIDLE_")}
+    found = Describer(python, plain.root, passed | plain.env, cache).describe(declared.handler)
+    if not found:
+        return [(declared, None)]
+    if not declared.named:
+        return [(_with_decorator(declared.renamed(one.name), one), one) for one in found]
+    one = next((one for one in found if one.name == declared.name), found[0] if len(found) == 1 else None)
+    if one is None:
+        names = ", ".join(each.name for each in found)
+        raise ConfigError(
+            f"{declared.handler} declares {names}, and none of them is {declared.name}; name it like one of them, or "
+            f"serve the file as it is: zeroidle up {declared.handler.name}"
+        )
+    return [(_with_decorator(declared, one), one)]
+
+
+def _with_decorator(declared: Declared, description: Description) -> Declared:
+    """With the decorator's settings below all others."""
+    layer = Layer(description.settings, ProjectFile(declared.handler, {}), description.name, decorator=True)
+    return dataclasses.replace(declared, layers=(layer, *declared.layers))
+
+
+def _hinted_python(declared: Declared) -> str | None:
+    """The interpreter that the zeroidle.toml here names for the endpoints of this file, whose names are not known
+    before the file is read; None when it names none, or several."""
+    local = declared.local
+    if local is None:
+        return None
+    hints = {
+        BY_NAME["python"].read(table["python"], local.folder)["python"]
+        for table in local.endpoints.values()
+        if "python" in table and (local.folder / str(table.get("handler", declared.handler))) == declared.handler
+    }
+    return str(hints.pop()) if len(hints) == 1 else None
+
+
+def _build(
+    declared: Declared,
+    flags: Flags,
+    cwd: Path,
+    environ: Mapping[str, str],
+    description: Description | None = None,
+) -> Endpoint:
     fields: dict[str, object] = {"handler": declared.handler, "root": declared.handler.parent}
+    if description is not None:
+        fields |= _declaration(description)
     env: dict[str, str] = {}
     for layer in declared.layers:
         for key, value in layer.values.items():
             if key not in ("handler", "env", "env_file"):
                 fields |= _read(key, value, layer.file.folder, layer.where(key))
-        env |= _table_env(layer, environ)
+        env |= table_env(layer, environ)
     own = dict(flags.single.get(declared.name, {}))
     for text, where in ((flags.every, "--{}"), (own, f"--set {declared.name}.{{}}")):
         for key, value in text.items():
@@ -94,13 +153,25 @@ def _build(declared: Declared, flags: Flags, cwd: Path, environ: Mapping[str, st
     _bound_workers(fields, flags.every)
     if "handler" in own:
         raise ConfigError(f"--set {declared.name}.handler: name it as a target: {declared.name}={own['handler']}")
-    env |= {_variable(name, "--env"): value for name, value in flags.env.items()}
+    env |= {variable(name, "--env"): value for name, value in flags.env.items()}
     for key, value in own.items():
         if key.startswith("env."):
-            env[_variable(key[4:], f"--set {declared.name}.{key}")] = value
+            env[variable(key[4:], f"--set {declared.name}.{key}")] = value
     fields.setdefault("python", default_python())
-    fields["env"] = _env_files(declared, own.get("env_file"), cwd, environ) | env
+    fields["env"] = env_files(declared, own.get("env_file"), cwd, environ) | env
     return Endpoint(name=declared.name, **fields)  # type: ignore[arg-type]  # the table of settings fits the fields
+
+
+def _declaration(description: Description) -> dict[str, object]:
+    """What is not a setting: a user cannot change it from outside."""
+    return {
+        "declared": description.name,
+        "input_schema": description.input_schema,
+        "output_schema": description.output_schema,
+        "doc": description.doc,
+        "form": description.form,
+        "sources": description.sources,
+    }
 
 
 def _bound_workers(fields: dict[str, object], every: Mapping[str, str]) -> None:
@@ -126,64 +197,3 @@ def _read(key: str, value: object, folder: Path, where: str) -> dict[str, object
         return setting.read(value, folder)
     except ValueError as exc:
         raise ConfigError(f"{where} = {value!r} {exc}") from None
-
-
-def _table_env(layer: Layer, environ: Mapping[str, str]) -> dict[str, str]:
-    table = layer.values.get("env", {})
-    if not isinstance(table, Mapping):
-        raise ConfigError(f'{layer.where("env")} is not a table; write env = {{ NAME = "value" }}.')
-    env: dict[str, str] = {}
-    for name, value in table.items():
-        where = layer.where(f"env.{name}")
-        if not isinstance(value, (str, int, float)):
-            raise ConfigError(f"{where} is not a text, a number, true or false.")
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        env[_variable(name, where)] = _expand(text, environ, where)
-    return env
-
-
-def _variable(name: str, where: str) -> str:
-    if not dotenv.NAME.fullmatch(name):
-        raise ConfigError(f"{where}: {name!r} cannot be a variable's name: it takes letters, digits and _.")
-    if name.startswith("ZEROIDLE_"):
-        raise ConfigError(f"{where}: {name} is set by ZeroIdle itself; choose a name without ZEROIDLE_ before it.")
-    return name
-
-
-def _expand(text: str, environ: Mapping[str, str], where: str) -> str:
-    def piece(match: re.Match[str]) -> str:
-        dollar, name, other = match.groups()
-        if dollar:
-            return "$"
-        value = environ.get(name) or other
-        if value is None:
-            raise ConfigError(f"{where} needs the variable {name}, which is not set; set it or write ${{{name}:-X}}.")
-        return value
-
-    return _VARIABLE.sub(piece, text)
-
-
-def _env_files(declared: Declared, flag: str | None, cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the .env files. The file beside the handler wins over the one beside zeroidle.toml."""
-    chosen: object = None
-    folder, where = cwd, f"--set {declared.name}.env_file"
-    for layer in declared.layers:
-        if "env_file" in layer.values:
-            chosen, folder, where = layer.values["env_file"], layer.file.folder, layer.where("env_file")
-    if flag is not None:
-        chosen, folder, where = (False if flag == "false" else flag), cwd, f"--set {declared.name}.env_file"
-    if chosen is False:
-        return {}
-    if chosen is None:
-        folders = dict.fromkeys([*(layer.file.folder for layer in declared.layers), declared.handler.parent])
-        paths = [path for f in folders if (path := f / ".env").is_file()]
-    elif isinstance(chosen, str) and (path := folder / Path(chosen).expanduser()).is_file():
-        paths = [path]
-    else:
-        raise ConfigError(f"{where} = {chosen!r} is not a file.")
-    found: dict[str, str] = {}
-    for path in paths:
-        for name, value in dotenv.read(path, environ).items():
-            if not name.startswith("ZEROIDLE_"):  # a .env shared with our own command may hold its variables
-                found[name] = value
-    return found

@@ -20,25 +20,39 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One file's say about one endpoint: its raw values, and the file and table they stand in."""
+    """One file's say about one endpoint: its raw values, and the file and table they stand in, or the decorator."""
 
     values: Mapping[str, object]
     file: ProjectFile
     table: str
+    decorator: bool = False
 
     def where(self, key: str) -> str:
         """Names a key in an error: file, line and table."""
+        if self.decorator:
+            return f"{self.file.path}: @endpoint of {self.table}: {key}"
         return f"{self.file.where('endpoint', self.table, *key.split('.'))}: [endpoint.{self.table}] {key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An endpoint before its settings are read. A later layer wins over an earlier one."""
+    """An endpoint before its settings are read. A later layer wins over an earlier one.
+
+    `named` says that the user gave the name; otherwise it comes from the file's and what the file declares wins.
+    `local` is the zeroidle.toml of the current folder.
+    """
 
     name: str
     target: str
     handler: Path
     layers: tuple[Layer, ...] = ()
+    named: bool = False
+    local: ProjectFile | None = None
+
+    def renamed(self, name: str) -> Declared:
+        """The same under another name, with what the local zeroidle.toml says about that name."""
+        layers = tuple(layer for layer in self.layers if layer.file is not self.local)
+        return _overlaid(check_name(name), self.target, self.handler, layers, self.local, self.named)
 
 
 def recipes() -> dict[str, Path]:
@@ -77,7 +91,11 @@ def resolve(targets: list[str], cwd: Path) -> list[Declared]:
         if not local.endpoints:
             raise ConfigError(f"{path} declares no endpoint; add a table like [endpoint.hello].")
         return _of_file(local, local)
-    found = [declared for target in targets for declared in _of_target(target, cwd, local)]
+    return [declared for target in targets for declared in _of_target(target, cwd, local)]
+
+
+def check_unique(found: list[Declared]) -> None:
+    """Raises ConfigError when two have the same name."""
     seen: dict[str, str] = {}
     for declared in found:
         if declared.name in seen:
@@ -86,7 +104,6 @@ def resolve(targets: list[str], cwd: Path) -> list[Declared]:
                 f"name one of them: OTHER={declared.target}"
             )
         seen[declared.name] = declared.target
-    return found
 
 
 def _of_target(target: str, cwd: Path, local: ProjectFile | None) -> list[Declared]:
@@ -120,12 +137,13 @@ def _one(target: str, name: str | None, cwd: Path, local: ProjectFile | None) ->
     if path.is_dir():
         handler = next((path / n for n in HANDLER_FILES if (path / n).is_file()), None)
         if handler is not None:
-            return _overlaid(name or name_from(path.resolve().name, target), target, handler.absolute(), (), local)
+            chosen = name or name_from(path.resolve().name, target)
+            return _overlaid(chosen, target, handler.absolute(), (), local, name is not None)
         if target not in recipes():
             files = ", ".join([source.FILE_NAME, *HANDLER_FILES])
             raise ConfigError(f"The folder {target} has nothing to serve: none of {files} is in it.")
     if path.is_file():
-        return _overlaid(name or name_from(path.stem, target), target, path.absolute(), (), local)
+        return _overlaid(name or name_from(path.stem, target), target, path.absolute(), (), local, name is not None)
     if target in recipes():
         return _recipe(target, name, local)
     raise ConfigError(_unknown(target, local))
@@ -147,7 +165,7 @@ def _recipe(recipe: str, name: str | None, local: ProjectFile | None) -> Declare
     if path.is_file():
         file = source.read(path)
         layers = tuple(Layer(values, file, table) for table, values in file.endpoints.items())[:1]
-    return _overlaid(name or recipe, recipe, folder / "app.py", layers, local)
+    return _overlaid(name or recipe, recipe, folder / "app.py", layers, local, True)
 
 
 def _of_file(file: ProjectFile, local: ProjectFile | None) -> list[Declared]:
@@ -177,11 +195,13 @@ def _from_table(file: ProjectFile, table: str, local: ProjectFile | None, name: 
             )
         recipe = _recipe(handler, name, None)
         path, layers = recipe.handler, (*recipe.layers, layer)
-    return _overlaid(name, table, path.absolute(), layers, local)
+    return _overlaid(name, table, path.absolute(), layers, local, True)
 
 
-def _overlaid(name: str, target: str, handler: Path, layers: tuple[Layer, ...], local: ProjectFile | None) -> Declared:
+def _overlaid(
+    name: str, target: str, handler: Path, layers: tuple[Layer, ...], local: ProjectFile | None, named: bool
+) -> Declared:
     """Adds what the zeroidle.toml of the current folder says about that name, which wins."""
     if local is not None and name in local.endpoints and all(layer.file is not local for layer in layers):
         layers = (*layers, Layer(local.endpoints[name], local, name))
-    return Declared(name, target, handler, layers)
+    return Declared(name, target, handler, layers, named, local)

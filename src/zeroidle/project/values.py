@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from zeroidle.endpoint import Scaler
@@ -23,6 +23,9 @@ _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 _UNIT_BYTES = {"": 1, "b": 1, "kb": _KB, "kib": _KB, "mb": _MB, "mib": _MB, "gb": _GB, "gib": _GB}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+#: How long requests are collected for a batch when nobody says.
+DEFAULT_BATCH_WAIT_S = 0.01
 
 DURATION_HINT = "write a time like 500ms, 60s, 5m, 2h, 1d, or a number of seconds"
 SIZE_HINT = "write a size like 512KB, 10MB or 1GB, or a number of bytes"
@@ -214,4 +217,43 @@ def text(value: object, folder: Path) -> str:
     """A word or a name."""
     if not isinstance(value, str) or not value:
         raise ValueError("is not a text.")
+    return value
+
+
+def texts(value: object, folder: Path) -> tuple[str, ...]:
+    """One text or a list of texts; on a command line with commas between them."""
+    if isinstance(value, str):
+        value = value.split(",") if value else []
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise ValueError("is not a text or a list of texts.")
+    return tuple(item.strip() for item in value)
+
+
+def names(value: object, folder: Path) -> tuple[str, ...]:
+    """A list of names of variables."""
+    found = texts(value, folder)
+    for name in found:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"has {name!r}, which cannot be a variable's name: it takes letters, digits and _.")
+    return found
+
+
+def batch(value: object, folder: Path) -> tuple[int, float] | None:
+    """(most requests, seconds to collect them) from 8, [8, "50ms"] or "8:50ms"; None for no batches (0 or 1)."""
+    if isinstance(value, str) and ":" in value:
+        value = value.split(":", 1)
+    parts = list(value) if isinstance(value, (list, tuple)) else [value, DEFAULT_BATCH_WAIT_S]
+    try:
+        most, wait_s = (whole(parts[0]), seconds(parts[1])) if len(parts) == 2 else (-1, 0.0)
+    except ValueError:
+        most, wait_s = -1, 0.0
+    if not 0 <= most <= 10_000 or wait_s > 60:
+        raise ValueError('is not a batch: write 8 or [8, "50ms"], with at most 10000 requests and 60s.')
+    return (most, wait_s) if most > 1 else None
+
+
+def image(value: object, folder: Path) -> object:
+    """An image's name or a table about it."""
+    if not isinstance(value, (str, Mapping)) or not value:
+        raise ValueError("is neither an image's name nor a table.")
     return value
