@@ -24,9 +24,13 @@ def main() -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules["zeroidle_worker"] = module
         spec.loader.exec_module(module)
-    from zeroidle_worker import boot
+    if "ZEROIDLE_ZYGOTE_FD" in os.environ:
+        from zeroidle_worker import zygote
 
-    boot.main()
+        zygote.main()
+    import zeroidle_worker.boot
+
+    zeroidle_worker.boot.main()
 
 
 if __name__ == "__main__":

@@ -34,8 +34,11 @@ class Boot:
     def run(self) -> NoReturn:
         """Everything. Ends the process."""
         if self.settings.sdk == "real":
-            from zeroidle_worker import real
+            from zeroidle_worker import preload, real
 
+            if "ZEROIDLE_RECORD" in self.settings.taken:
+                reason = "it runs with the real runpod package, which starts threads when it is imported"
+                preload.record(self.settings.taken["ZEROIDLE_RECORD"], reason)
             real.run(self.settings, self.link)
         self._hello()
         self.hidden = hide_token(self.settings.token)
@@ -102,11 +105,21 @@ class Boot:
             self.fail("bad-handler", str(exc))
         from zeroidle_worker.run import run
 
+        self._record()
         try:
             run(service, self.link, self.settings)
         except Gone as exc:
             leave(1, str(exc))
+        self._record()  # with what the first jobs imported
         leave(0)
+
+    def _record(self) -> None:
+        """On the handler's first run: notes its imports for a fork server."""
+        path = self.settings.taken.get("ZEROIDLE_RECORD")
+        if path:
+            from zeroidle_worker import preload
+
+            preload.record(path)
 
     def fail(self, reason: str, sentence: str, trace: str = "", exc: Optional[BaseException] = None) -> NoReturn:
         """Tells the plane that this worker cannot work, and ends the process."""

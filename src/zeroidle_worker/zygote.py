@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 #: Libraries start their thread pools at import unless told not to; a forked child sets them anew.
@@ -210,14 +211,15 @@ def _become_worker(sock: socket.socket) -> NoReturn:
         data, fds, _, _ = socket.recv_fds(sock, _MAX_PACKET, 4)
         if not data:
             os._exit(0)
+        born = time.time()
         packet = json.loads(data)
         os.setsid()
         _take_place(packet, fds)
         sock.close()
         _restore_pools()
-        from zeroidle_worker import boot
+        import zeroidle_worker.boot
 
-        boot.main()
+        zeroidle_worker.boot.main(born=born)
     except BaseException as exc:
         if isinstance(exc, SystemExit) and exc.code in (None, 0):
             os._exit(0)
