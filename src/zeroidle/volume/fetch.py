@@ -60,6 +60,7 @@ class Fetch:
         self._hash_queue: queue.SimpleQueue[FileJob | None] = queue.SimpleQueue()
         self._not_before = 0.0
         self._ranged_hosts: set[str] = set()
+        self._targets: dict[str, str] = {}
         self._stride = options.segment_bytes
 
     def run(self) -> None:
@@ -142,7 +143,7 @@ class Fetch:
             self._change.notify_all()
 
     def _stream(self) -> None:
-        client = Client(self._options.stall_s)
+        client = Client(self._options.stall_s, targets=self._targets)
         buffer = memoryview(bytearray(self._options.buffer_bytes))
         try:
             while True:

@@ -131,13 +131,15 @@ class Body:
 
 
 class Client:
-    """The connections of one thread. Not to be shared between threads."""
+    """The connections of one thread. Not to be shared between threads; `targets`, where redirects led to, is."""
 
-    def __init__(self, timeout_s: float = 20.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, timeout_s: float = 20.0, tls: ssl.SSLContext | None = None, targets: dict[str, str] | None = None
+    ) -> None:
         self.timeout_s = timeout_s
         self._tls = tls
         self._open: dict[str, http.client.HTTPConnection] = {}
-        self._targets: dict[str, str] = {}
+        self._targets = {} if targets is None else targets
 
     def get(self, location: Location, wanted: Wanted) -> Reader:
         """Asks for a range. Raises TransferError (Changed when the file is another one by now)."""

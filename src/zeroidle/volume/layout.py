@@ -93,7 +93,10 @@ class Layout:
         return self.marks / sha256[:2] / sha256
 
     def tree(self, manifest: Manifest) -> Path:
-        """The folder that loaders are given."""
+        """The folder that loaders are given; for a model of the hub it is the snapshot in its cache."""
+        parsed = manifest.weights.parsed
+        if parsed.kind == "hf":
+            return self.hub / f"models--{parsed.slug}" / "snapshots" / manifest.revision
         return self.root / "models" / slug_of(manifest.weights.parsed) / manifest.revision
 
     def marker(self, tree_key: str) -> Path:
