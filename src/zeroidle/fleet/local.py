@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zeroidle.endpoint import Endpoint
@@ -43,6 +44,7 @@ class _Child:
     gone: asyncio.Future[None]
     exited: bool = False
     killed: bool = False
+    at_end: Callable[[], None] | None = None
 
 
 class LocalFleet:
@@ -68,6 +70,7 @@ class LocalFleet:
         self._listeners: list[Callable[[Exit], None]] = []
         self._sweeps: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
+        self._closing = False
         # Every worker inherits the read end. The write end is ours alone: it closes when this process ends,
         # however it ends, and the workers read end-of-file.
         self._parent_read, self._parent_write = os.pipe()
@@ -83,6 +86,7 @@ class LocalFleet:
         scratch.mkdir(parents=True, exist_ok=True)
         full_env = worker_environment(os.environ, endpoint.env, env) | {
             "ZEROIDLE_HANDLER": str(endpoint.handler.resolve()),
+            "ZEROIDLE_NAME": endpoint.declared or "",
             "ZEROIDLE_SDK": endpoint.sdk,
             "ZEROIDLE_CONCURRENCY": str(endpoint.concurrency),
             "ZEROIDLE_PARENT_FD": str(self._parent_read),
@@ -95,9 +99,11 @@ class LocalFleet:
             process, note = await self._bear(python, full_env, endpoint, log_fd)
         finally:
             os.close(log_fd)
-        return self._adopt(
-            process, Running(worker_id, endpoint.name, process.pid, path, isinstance(process, Forked), note)
-        )
+        forked = isinstance(process, Forked)
+        child = self._adopt(process, Running(worker_id, endpoint.name, process.pid, path, forked, note))
+        if endpoint.fork_server_idle_s > 0 and not forked:
+            child.at_end = partial(self.zygotes.prepare, endpoint, python, full_env)
+        return child.running
 
     async def _bear(self, python: str, env: dict[str, str], endpoint: Endpoint, log_fd: int) -> tuple[Process, str]:
         """A new process, forked where that is possible, and why it is not."""
@@ -123,7 +129,7 @@ class LocalFleet:
             raise WorkerError(f"The interpreter {python} of endpoint {endpoint.name} does not run: {exc}.") from exc
         return Spawned(process)
 
-    def _adopt(self, process: Process, running: Running) -> Running:
+    def _adopt(self, process: Process, running: Running) -> _Child:
         """Watches a new process until it ends."""
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE_ADJ))
@@ -134,7 +140,7 @@ class LocalFleet:
         loop.add_reader(process.pidfd, self._exited, child)
         if self._log_timer is None:
             self._log_timer = loop.call_later(LOG_CHECK_S, self._check_logs)
-        return running
+        return child
 
     async def stop(self, worker_id: str, grace_s: float) -> None:
         """SIGTERM to the worker, after `grace_s` SIGKILL to its session; returns when all its processes are gone."""
@@ -160,6 +166,7 @@ class LocalFleet:
 
     async def close(self) -> None:
         """Kills everything that is left and waits for it."""
+        self._closing = True
         await asyncio.gather(*(self.stop(worker_id, 0) for worker_id in list(self._children)))
         if self._sweeps:
             await asyncio.wait(self._sweeps)
@@ -197,6 +204,7 @@ class LocalFleet:
 
     async def _sweep(self, child: _Child) -> None:
         worker_id = child.running.worker_id
+        code = None
         try:
             code = await child.process.code()
             oom = code == -signal.SIGKILL and not child.killed and self._oom.grew(child.oom_kills)
@@ -212,6 +220,8 @@ class LocalFleet:
             self._logs.ended(worker_id)
             if not child.gone.done():
                 child.gone.set_result(None)
+            if code == 0 and child.at_end is not None and not self._closing:
+                child.at_end()  # the first run is over: the next worker will be forked
 
     def _check_logs(self) -> None:
         self._log_timer = None

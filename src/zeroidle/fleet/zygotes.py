@@ -32,16 +32,10 @@ class Zygotes:
         self, endpoint: Endpoint, python: str, env: dict[str, str], log_fd: int, parent_fd: int
     ) -> Forked | None:
         """A new worker, or None when this handler has not run yet. Raises NoFork with the reason."""
-        record = self.records.find(endpoint, python)
-        if record is None:
+        found = self._find(endpoint, python, env)
+        if found is None:
             return None
-        if record.reason:
-            raise NoFork(record.reason)
-        key = Key(python, fork_environment(env), record.digest, endpoint.root)
-        if key in self._unfit:
-            raise NoFork(self._unfit[key])
-        self._idle_s[key] = endpoint.fork_server_idle_s
-        zygote = self._living.get(key) or self._start(key, record.path, env)
+        key, zygote = found
         try:
             child = Forked(zygote, await zygote.fork(env, endpoint.root, log_fd, parent_fd))
         except NoFork as exc:
@@ -55,6 +49,25 @@ class Zygotes:
         self._watch()
         return child
 
+    def prepare(self, endpoint: Endpoint, python: str, env: dict[str, str]) -> None:
+        """Starts the fork server for workers that may come, when there is a reason to and none not to."""
+        with contextlib.suppress(NoFork):
+            if self._find(endpoint, python, env) is not None:
+                self._watch()
+
+    def _find(self, endpoint: Endpoint, python: str, env: dict[str, str]) -> tuple[Key, Zygote] | None:
+        """The fork server of such workers, started when it was not there; None when their handler has not run yet."""
+        record = self.records.find(endpoint, python)
+        if record is None:
+            return None
+        if record.reason:
+            raise NoFork(record.reason)
+        key = Key(python, fork_environment(env), record.digest, endpoint.root)
+        if key in self._unfit:
+            raise NoFork(self._unfit[key])
+        self._idle_s[key] = endpoint.fork_server_idle_s
+        return key, self._living.get(key) or self._start(key, record.path)
+
     def close(self) -> None:
         """Ends them all."""
         if self._timer is not None:
@@ -66,7 +79,7 @@ class Zygotes:
         """The processes of the fork servers that live."""
         return [zygote.pid for zygote in self._living.values()]
 
-    def _start(self, key: Key, imports: Path, env: dict[str, str]) -> Zygote:
+    def _start(self, key: Key, imports: Path) -> Zygote:
         zygote = Zygote(on_gone=lambda: self._forget(key, zygote))
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         zygote.start(self._entry, imports, key.python, dict(key.env), key.root, self._log_path)
