@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.sdk.memory import MemoryStore
 from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.fleet.protocol import Exit
 from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.job import Job, Payload, new_job_id, read_payload
+from zeroidle.store.sqlite import SqliteStore
 from zeroidle.worker import Registry, Worker, WorkerState
 
 NAME = "echo"
@@ -34,7 +34,7 @@ class Plane:
         handler.write_text(text)
         self.endpoint = Endpoint(NAME, handler, root, **{"python": sys.executable, **settings})
         self.endpoints = {NAME: self.endpoint}
-        self.store = MemoryStore(folder, self.endpoints)
+        self.store = SqliteStore(folder, self.endpoints)
         self.registry = Registry()
         self.fleet = LocalFleet(folder)
         self.socket = WorkerSocket(folder / "worker.sock", self.store, self.registry, self.endpoints)
