@@ -26,3 +26,8 @@ def span(seconds: float) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """ "1 job", "2 jobs", "2 tries"."""
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def jobs_wait(n: int) -> str:
+    """ "1 job waits", "2 jobs wait"."""
+    return "1 job waits" if n == 1 else f"{n} jobs wait"

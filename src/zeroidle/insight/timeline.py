@@ -41,7 +41,8 @@ class Timeline:
 
 def timeline(job: Job, now: float) -> Timeline:
     """The phases of a job, with those that follow from its own times when nobody recorded them."""
-    phases = sorted([*job.phases, *_implied(job)], key=lambda p: (p.start, p.end or now))
+    # What began first comes first, and of two that began together the longer one, which holds the other.
+    phases = sorted([*job.phases, *_implied(job)], key=lambda p: (p.start, -p.seconds(now)))
     zero = job.created_at or (phases[0].start if phases else now)
     rows = tuple(
         Row(p.name, max(0.0, p.start - zero), p.seconds(now), p.attempt, p.note, p.end is None) for p in phases

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zeroidle.insight.facts import EndpointFacts, ScalingFacts, Verdict
 from zeroidle.insight.failure import recognise, tail
-from zeroidle.insight.spans import plural, span
+from zeroidle.insight.spans import jobs_wait, plural, span
 from zeroidle.worker import Worker, WorkerState
 
 #: Of the last ended jobs, how many must have failed before an endpoint counts as failing.
@@ -31,7 +33,7 @@ def paused(facts: EndpointFacts) -> Verdict | None:
     return Verdict(
         "max-workers-0",
         f"The endpoint {name} may have no worker (workers = [0, 0]): "
-        f"{plural(facts.counts.queued + facts.counts.queued_low, 'job')} wait.",
+        f"{jobs_wait(facts.counts.queued + facts.counts.queued_low)}.",
         f"Allow some: workers = [0, 3] in [endpoint.{name}], or --workers 0:3.",
     )
 
@@ -46,10 +48,9 @@ def crash_loop(facts: EndpointFacts) -> Verdict | None:
     if ready and scaling.failures < 3 and not crashing:
         return None
     record = next((r for r in facts.past if r.error or _crashed(r.exit)), None)
-    said = (scaling.last_error_kind, record.error if record else None, scaling.last_error, "\n".join(facts.failed_log))
-    words = "\n".join(dict.fromkeys(part for part in said if part))
+    words = _last_words(record.error if record and record.error else scaling.last_error, facts.failed_log)
     exit_text = (record.exit if record else None) or scaling.last_exit
-    cause = recognise(facts.endpoint, words, exit_text)
+    cause = recognise(facts.endpoint, words, exit_text) or recognise(facts.endpoint, words, scaling.last_error_kind)
     times = _times(scaling)
     again = ""
     if scaling.backoff_until is not None and scaling.backoff_until > facts.now:
@@ -67,6 +68,15 @@ def crash_loop(facts: EndpointFacts) -> Verdict | None:
     )
 
 
+def _last_words(error: str | None, log: Sequence[str]) -> str:
+    """What the worker said of its end and the end of its log, which mostly says it too."""
+    said = (error or "").strip()
+    logged = "\n".join(log).strip()
+    if not said or said.splitlines()[-1].strip() in logged:
+        return logged or said
+    return f"{said}\n{logged}".strip()
+
+
 def _times(scaling: ScalingFacts) -> str:
     if scaling.failures > 1:
         return f"{plural(scaling.failures, 'start')} in a row failed"
@@ -81,7 +91,7 @@ def _crashed(exit_text: str | None) -> bool:
 
 def _kept(facts: EndpointFacts) -> str:
     waiting = facts.counts.queued + facts.counts.queued_low
-    return f" {plural(waiting, 'job')} wait and are kept." if waiting else ""
+    return f" {jobs_wait(waiting)} and {'is' if waiting == 1 else 'are'} kept." if waiting else ""
 
 
 def starting_worker(facts: EndpointFacts) -> Worker | None:
@@ -122,7 +132,7 @@ def _starting(facts: EndpointFacts) -> Verdict | None:
     worker = starting_worker(facts)
     if worker is None:
         return None
-    sentence = starting_sentence(facts, worker) + _kept(facts).replace(" and are kept", "")
+    sentence = starting_sentence(facts, worker) + _kept(facts)
     return Verdict("worker-starting", sentence, slow_start_advice(facts, worker))
 
 
@@ -140,7 +150,7 @@ def _saturated(facts: EndpointFacts) -> Verdict | None:
     )
     return Verdict(
         "saturated",
-        f"All {plural(len(facts.live), 'worker')} (the maximum) are busy; {plural(queued, 'job')} wait, the oldest for "
+        f"All {plural(len(facts.live), 'worker')} (the maximum) are busy; {jobs_wait(queued)}, the oldest for "
         f"{span(oldest)}.{rest if means else ''}",
         f"Raise the maximum of workers in [endpoint.{facts.endpoint.name}], or concurrency when the handler can run "
         "several jobs at a time.",
@@ -156,7 +166,7 @@ def _waiting(facts: EndpointFacts) -> Verdict | None:
         oldest = facts.now - (counts.oldest_queued_at or facts.now)
         return Verdict(
             "waiting-for-capacity",
-            f"{plural(counts.queued, 'job')} of {name} wait for a worker to be started, the oldest for {span(oldest)} "
+            f"{jobs_wait(counts.queued)} at {name} for a worker to be started, the oldest for {span(oldest)} "
             f"({facts.scaling.wanted} wanted).",
             "" if oldest < 10 else "The machine may have no room: see zeroidle ps, and the log of zeroidle up.",
         )
@@ -189,7 +199,7 @@ def _busy(facts: EndpointFacts) -> Verdict | None:
     busy = [w for w in facts.live if w.busy]
     if not busy and not facts.counts.queued:
         return None
-    waiting = f", {plural(facts.counts.queued, 'job')} wait" if facts.counts.queued else ""
+    waiting = f", {jobs_wait(facts.counts.queued)}" if facts.counts.queued else ""
     return Verdict(
         "healthy",
         f"{facts.endpoint.name} works: {plural(len(busy), 'worker')} of {len(facts.live)} busy with "

@@ -95,18 +95,22 @@ def _described(
         python = _hinted_python(declared) or python
     passed = {name: value for name, value in environ.items() if not name.startswith("ZEROIDLE_")}
     found = Describer(python, plain.root, passed | plain.env, cache).describe(declared.handler)
-    if not found:
+    if declared.choice is None and not found:
         return [(declared, None)]
-    if not declared.named:
+    if declared.choice is None and not declared.named:
         return [(_with_decorator(declared.renamed(one.name), one), one) for one in found]
-    one = next((one for one in found if one.name == declared.name), found[0] if len(found) == 1 else None)
-    if one is None:
-        names = ", ".join(each.name for each in found)
+    wanted = declared.choice or declared.name
+    chosen = next((one for one in found if one.name == wanted), None)
+    if chosen is None and len(found) == 1 and declared.choice is None:
+        chosen = found[0]
+    if chosen is None:
+        names = ", ".join(each.name for each in found) or "no endpoint"
         raise ConfigError(
-            f"{declared.handler} declares {names}, and none of them is {declared.name}; name it like one of them, or "
-            f"serve the file as it is: zeroidle up {declared.handler.name}"
+            f"{declared.handler} declares {names}, and none of them is {wanted}; choose one: "
+            f"{declared.name}={declared.handler.name}:NAME"
         )
-    return [(_with_decorator(declared, one), one)]
+    named = declared if declared.named else declared.renamed(chosen.name)
+    return [(_with_decorator(named, chosen), chosen)]
 
 
 def _with_decorator(declared: Declared, description: Description) -> Declared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Declared:
     """An endpoint before its settings are read. A later layer wins over an earlier one.
 
     `named` says that the user gave the name; otherwise it comes from the file's and what the file declares wins.
-    `local` is the zeroidle.toml of the current folder.
+    `choice` is the one meant of several that the file declares. `local` is the zeroidle.toml of the current folder.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Declared:
     layers: tuple[Layer, ...] = ()
     named: bool = False
     local: ProjectFile | None = None
+    choice: str | None = None
 
     def renamed(self, name: str) -> Declared:
         """The same under another name, with what the local zeroidle.toml says about that name."""
@@ -142,6 +144,10 @@ def _one(target: str, name: str | None, cwd: Path, local: ProjectFile | None) ->
         if target not in recipes():
             files = ", ".join([source.FILE_NAME, *HANDLER_FILES])
             raise ConfigError(f"The folder {target} has nothing to serve: none of {files} is in it.")
+    file, colon, choice = target.rpartition(":")
+    if colon and choice and not path.exists() and (cwd / file).expanduser().is_file():
+        one = _one(file, name, cwd, local)
+        return dataclasses.replace(one, target=target, choice=choice)
     if path.is_file():
         return _overlaid(name or name_from(path.stem, target), target, path.absolute(), (), local, name is not None)
     if target in recipes():
