@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from zeroidle.delivery.retries import GIVE_UP_S, given_up, next_try_s, retry_after_s
+from zeroidle.delivery.retries import Schedule, retry_after_s
+
+next_try_s, given_up, GIVE_UP_S = Schedule().next_try_s, Schedule().given_up, Schedule().give_up_s
 
 
 def test_waits_grow_from_seconds_to_an_hour_and_go_on_for_a_day() -> None:

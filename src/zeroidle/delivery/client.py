@@ -53,7 +53,8 @@ class Client:
     aiohttp is imported with the first webhook, so that a plane that sends none does not carry it in memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = ANSWER_S) -> None:
+        self._answer_s = answer_s
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -63,7 +64,7 @@ class Client:
         session = await self._open()
         import aiohttp
 
-        limit_s = ANSWER_S + PER_MIB_S * size_bytes / (1 << 20)
+        limit_s = self._answer_s + PER_MIB_S * size_bytes / (1 << 20)
         for last in (False, True):
             try:
                 return await self._post(session, url, headers, body, limit_s)
@@ -71,8 +72,8 @@ class Client:
                 if last:
                     return Answer(None, f"the connection was closed before an answer: {exc}")
             except TimeoutError:
-                return Answer(None, f"no answer within {limit_s:.0f} s")
-            except aiohttp.InvalidURL:
+                return Answer(None, f"no answer within {limit_s:.3g} s")
+            except ValueError:  # aiohttp.InvalidURL is one
                 return Answer(None, "the URL is not valid", final=True)
             except (aiohttp.ClientError, OSError) as exc:
                 if isinstance(exc, FileNotFoundError):

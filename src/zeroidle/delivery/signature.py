@@ -58,9 +58,9 @@ def load_secret(path: Path) -> str:
         raise ConfigError(f"The webhook secret in {path} cannot be read: {exc.strerror}.") from exc
     secret = _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     # Written beside and linked into place: a crash leaves no half a secret, and of two starters one wins.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secret + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from zeroidle.delivery.client import Answer, Client
-from zeroidle.delivery.retries import given_up, next_try_s, retry_after_s
+from zeroidle.delivery.client import ANSWER_S, Answer, Client
+from zeroidle.delivery.retries import DAY, Schedule, retry_after_s
 from zeroidle.delivery.signature import Signer, blocks, load_secret
 from zeroidle.errors import ConfigError, NotFound, StoreError
 from zeroidle.job import Phase, Spooled
@@ -23,9 +23,12 @@ from zeroidle.store.protocol import Delivery, JobEvent, Store
 
 log = logging.getLogger(__name__)
 
-#: Rows that are read at once, rows that are kept in memory, and of these for one receiver. The others wait in the
-#: store, so that a slow receiver cannot stand before the rest.
+#: Rows that are read at once, rows that are kept in memory, and of these for one receiver.
 PAGE, KNOWN, KNOWN_PER_HOST = 64, 256, 64
+
+#: A receiver that takes longer than this for one webhook is slow: what waits for it in the store is moved to a later
+#: time, so that it does not stand before the webhooks of others. The first such pause and the longest, in seconds.
+SLOW_S, PAUSE_S = 1.0, (2.0, 60.0)
 
 #: After so many failures in a row a receiver counts as down: one try at a time, and a pause of at most so many
 #: seconds after each, in which its other webhooks wait without being tried.
@@ -39,12 +42,21 @@ _FINE = frozenset(range(200, 500)) - {408, 429}
 
 @dataclass(eq=False, slots=True)
 class _Host:
-    """One receiver (scheme, name and port). `down_until` is in Unix seconds."""
+    """One receiver (scheme, name and port). `active` holds the start of each send; times are in Unix seconds."""
 
     queue: deque[Delivery] = field(default_factory=deque)
-    active: int = 0
+    active: dict[str, float] = field(default_factory=dict)
     failures: int = 0
     down_until: float = 0.0
+    pause_s: float = PAUSE_S[0]
+
+    def slow(self, now: float) -> bool:
+        """Whether one of its sends takes long."""
+        return any(now - since > SLOW_S for since in self.active.values())
+
+    def back_at(self, now: float) -> float:
+        """When a webhook of a receiver that is down is looked at again: spread, so that not all come at once."""
+        return self.down_until + random.random() * (self.down_until - now)
 
     def unused(self, now: float) -> bool:
         """Whether nothing is lost when it is forgotten."""
@@ -55,18 +67,28 @@ class WebhookSender:
     """Sleeps until a job with a webhook ends or the next try is due.
 
     `secret` (whsec_...) signs; None means the one in `webhook.secret` in the data folder, which is made on first use.
+    A receiver may take `answer_s` seconds (large bodies get more), and gets at most `per_host` webhooks at a time.
     """
 
     def __init__(
-        self, store: Store, spool: Path, secret: str | None = None, *, per_host: int = 8, at_once: int = 64
+        self,
+        store: Store,
+        spool: Path,
+        secret: str | None = None,
+        *,
+        schedule: Schedule = DAY,
+        answer_s: float = ANSWER_S,
+        per_host: int = 8,
+        at_once: int = 64,
     ) -> None:
         self._store = store
         self._spool = spool
         self._secret = secret
+        self._schedule = schedule
         self._per_host = per_host
         self._at_once = at_once
         self._signer: Signer | None = None
-        self._client = Client()
+        self._client = Client(answer_s)
         self._hosts: dict[str, _Host] = {}
         self._known: set[str] = set()
         self._active = 0
@@ -108,8 +130,7 @@ class WebhookSender:
 
     def secret(self) -> str:
         """The secret that receivers verify with (the newest, when there are several). Raises ConfigError."""
-        text = self._secret if self._secret is not None else load_secret(self._spool.parent / "webhook.secret")
-        return (text.split() or [""])[0]
+        return (self._secrets().split() or [""])[0]
 
     # -- what is due
 
@@ -143,22 +164,28 @@ class WebhookSender:
         now = time.time()
         fresh = [row for row in rows if row.id not in before and row.id not in self._known]
         due = [row for row in fresh if row.next_at <= now]
-        await asyncio.gather(*(self._keep(row) for row in due if not self._take(row, now)))
+        left = [row for row in due if not self._take(row, now)]
+        later = [row for row in left if row.next_at > now]
+        await asyncio.gather(*(self._keep(row) for row in later))
         self._pump()
-        self._wake_at(min((row.next_at for row in fresh if row.next_at > now), default=None))
-        return len(due) > 0 and len(due) == len(fresh)
+        times = [row.next_at for row in fresh if row.next_at > now]
+        if len(left) > len(later):  # their receiver has enough for now: it ends a send soon, or it is slow
+            times.append(now + SLOW_S)
+        self._wake_at(min(times, default=None))
+        return len(due) > 0 and len(due) == len(fresh) and len(left) == len(later)
 
     def _take(self, row: Delivery, now: float) -> bool:
-        """Puts a row into the queue of its receiver; when it cannot be sent soon, only moves it to a later time."""
+        """Puts a row into the queue of its receiver. When that is full it is left where it is, and given a later time
+        when the receiver is slow or down."""
         host = self._host(row.url)
         if host.down_until > now:
-            row.next_at = host.down_until + random.random() * min(DOWN_S, host.down_until - now)
-        elif len(host.queue) >= KNOWN_PER_HOST:
-            row.next_at = now + AGAIN_S * (1 + random.random())
-        else:
+            row.next_at = host.back_at(now)
+        elif len(host.queue) < KNOWN_PER_HOST:
             self._known.add(row.id)
             host.queue.append(row)
             return True
+        elif host.slow(now):
+            row.next_at = now + host.pause_s * (1 + random.random())
         return False
 
     def _host(self, url: str) -> _Host:
@@ -180,10 +207,11 @@ class WebhookSender:
             started = False
             for host in self._hosts.values():
                 limit = 1 if host.failures >= DOWN_AFTER else self._per_host
-                if host.queue and host.active < limit and self._active < self._at_once:
-                    host.active += 1
+                if host.queue and len(host.active) < limit and self._active < self._at_once:
+                    row = host.queue.popleft()
+                    host.active[row.id] = time.time()
                     self._active += 1
-                    self._spawn(self._send(host, host.queue.popleft()))
+                    self._spawn(self._send(host, row))
                     started = True
 
     async def _send(self, host: _Host, row: Delivery) -> None:
@@ -195,23 +223,25 @@ class WebhookSender:
             if row.state != "pending":
                 await self._note(row, answer)
         finally:
-            host.active -= 1
+            since = host.active.pop(row.id)
             self._active -= 1
             self._known.discard(row.id)
+        slow = time.time() - since > SLOW_S
+        host.pause_s = min(PAUSE_S[1], 2 * host.pause_s) if slow else PAUSE_S[0]
         if host.down_until > time.time():
             self._give_up_queue(host)
         self._hosts = {name: host for name, host in self._hosts.items() if not host.unused(time.time())}
         self._pump()
-        self._poke()
+        if len(host.queue) < KNOWN_PER_HOST // 2:
+            self._poke()
 
     async def _post(self, row: Delivery) -> Answer | None:
         """Sends it; None when it could not even be tried."""
         try:
-            if self._signer is None:
-                self._signer = Signer(await asyncio.to_thread(self._load))
+            signer = self._signer or await self._make_signer()
             body = self._spool / row.body.path if isinstance(row.body, Spooled) else row.body
             size_bytes = row.body.size_bytes if isinstance(row.body, Spooled) else len(row.body)
-            sign, now = self._signer.headers, int(time.time())
+            sign, now = signer.headers, int(time.time())
             if isinstance(body, bytes):
                 headers = sign(row.id, now, (body,))
             else:
@@ -227,7 +257,11 @@ class WebhookSender:
             log.exception("webhook.broken id=%s", row.id)
             return Answer(None, f"{type(exc).__name__}: {exc}")
 
-    def _load(self) -> str:
+    async def _make_signer(self) -> Signer:
+        self._signer = Signer(await asyncio.to_thread(self._secrets))
+        return self._signer
+
+    def _secrets(self) -> str:
         return self._secret if self._secret is not None else load_secret(self._spool.parent / "webhook.secret")
 
     def _judge(self, host: _Host, row: Delivery, answer: Answer) -> None:
@@ -241,11 +275,11 @@ class WebhookSender:
             row.state, row.delivered_at, row.next_at = "delivered", now, now
             log.info("webhook.delivered id=%s job=%s attempts=%d", row.id, row.job_id, row.attempts)
             return
-        wait_s = next_try_s(row.attempts, random.random(), retry_after_s(answer.retry_after, now))
+        wait_s = self._schedule.next_try_s(row.attempts, random.random(), retry_after_s(answer.retry_after, now))
         row.next_at = now + wait_s
         if host.failures >= DOWN_AFTER:
             host.down_until = now + min(wait_s, DOWN_S)
-        if answer.final or given_up(row.created_at, row.next_at):
+        if answer.final or self._schedule.given_up(row.created_at, row.next_at):
             row.state, row.next_at = "dead", now
         log.warning(
             "webhook.failed id=%s job=%s host=%s attempts=%d state=%s error=%r",
@@ -254,9 +288,10 @@ class WebhookSender:
 
     def _give_up_queue(self, host: _Host) -> None:
         """A receiver that is down: what waits for it goes back to the store, untried."""
+        now = time.time()
         while host.queue:
             row = host.queue.popleft()
-            row.next_at = host.down_until + random.random() * DOWN_S
+            row.next_at = host.back_at(now)
             self._spawn(self._put_back(row))
 
     async def _put_back(self, row: Delivery) -> None:
@@ -293,5 +328,8 @@ class WebhookSender:
 
 def _name(url: str) -> str:
     """Scheme, host and port; nothing that may be secret."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "not a URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
