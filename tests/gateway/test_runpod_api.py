@@ -190,7 +190,7 @@ def test_policy_and_other_keys_are_taken(plane: GatewayPlane) -> None:
         "/v2/echo/runsync",
         {
             "input": 1,
-            "policy": {"executionTimeout": 5000, "ttl": 10000, "lowPriority": True},
+            "policy": {"executionTimeout": 5000, "ttl": 10000.0, "lowPriority": True},
             "webhook": "http://127.0.0.1:9/hook",
             "s3Config": {"accessId": "a"},
             "somethingElse": 5,
@@ -217,6 +217,7 @@ BAD_BODIES = [
     (b'{"input": 1, "policy": 3}', "policy"),
     (b'{"input": 1, "policy": {"ttl": "long"}}', "ttl"),
     (b'{"input": 1, "policy": {"ttl": 9999}}', "ttl"),
+    (b'{"input": 1, "policy": {"ttl": 60000.5}}', "whole"),
     (b'{"input": 1, "policy": {"executionTimeout": 4999}}', "executionTimeout"),
     (b'{"input": 1, "policy": {"executionTimeout": 604800001}}', "executionTimeout"),
     (b'{"input": 1, "policy": {"lowPriority": "yes"}}', "lowPriority"),

@@ -25,8 +25,8 @@ _INPUT_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"input"[ \t\r\n]*:[ \t\r\n]*'
 class _PolicyFields(msgspec.Struct, forbid_unknown_fields=True):
     """The `policy` object; None in a field means the same as leaving it out."""
 
-    executionTimeout: int | None = None
-    ttl: int | None = None
+    executionTimeout: int | float | None = None
+    ttl: int | float | None = None
     lowPriority: bool | None = None
 
 
@@ -129,7 +129,17 @@ def _submission(envelope: _Envelope, payload: Payload) -> Submission:
 
 
 def _policy(fields: _PolicyFields) -> Policy:
-    return Policy(fields.executionTimeout, fields.ttl, bool(fields.lowPriority))
+    timeout_ms = _whole("executionTimeout", fields.executionTimeout)
+    return Policy(timeout_ms, _whole("ttl", fields.ttl), bool(fields.lowPriority))
+
+
+def _whole(key: str, value: float | None) -> int | None:
+    """5000.0 is as whole as 5000 in JSON."""
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise RequestError(f"policy.{key} is {value} ms; it must be a whole number of milliseconds.")
+        return int(value)
+    return value
 
 
 def _check_webhook(url: str) -> None:

@@ -50,6 +50,9 @@ _OPERATIONS = (
     _Operation("requests", "get", "Jobs, newest first", "Requests", ("state", "limit", "before")),
 )
 
+#: What can be asked of a job that was just submitted.
+_FOLLOWING = tuple(o.path.removesuffix("/{id}") for o in _OPERATIONS if o.path.endswith("/{id}"))
+
 
 class Openapi:
     """`endpoints` may change while it serves. `uploads` says that forms (multipart) are taken as input too."""
@@ -107,6 +110,10 @@ def _operation(endpoint: Endpoint, operation: _Operation, shapes: _Shapes) -> Js
     }
     if operation.submits:
         described["requestBody"] = {"required": True, "content": shapes.submission}
+        described["responses"]["200"]["links"] = {
+            name: {"operationId": f"{endpoint.name}.{name}", "parameters": {"id": "$response.body#/id"}}
+            for name in _FOLLOWING
+        }
     return described
 
 
