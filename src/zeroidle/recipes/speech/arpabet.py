@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .errors import UnsupportedText
 
@@ -27,11 +28,10 @@ _FROM_IPA: dict[str, tuple[str, ...]] = {
 _LONGEST = max(map(len, _FROM_IPA))
 _MARKS = str.maketrans("", "", "ˈˌːˑ.‿͡-")
 
-_ONSETS = frozenset(
-    "P B T D K G F V TH DH S Z SH HH CH JH M N L R W Y ZH P.L P.R P.Y B.L B.R B.Y T.R T.W T.Y D.R D.W D.Y K.L K.R K.W "
-    "K.Y G.L G.R G.W F.L F.R F.Y V.Y TH.R TH.W S.P S.T S.K S.M S.N S.L S.W S.F SH.R HH.Y HH.W M.Y N.Y L.Y S.P.L S.P.R "
-    "S.P.Y S.T.R S.T.Y S.K.L S.K.R S.K.W S.K.Y".split()
-)
+#: What a syllable of English may begin with, besides one consonant.
+_CLUSTERS = """P.L P.R P.Y B.L B.R B.Y T.R T.W T.Y D.R D.W D.Y K.L K.R K.W K.Y G.L G.R G.W F.L F.R F.Y V.Y TH.R TH.W
+S.P S.T S.K S.M S.N S.L S.W S.F SH.R HH.Y HH.W M.Y N.Y L.Y S.P.L S.P.R S.P.Y S.T.R S.T.Y S.K.L S.K.R S.K.W S.K.Y"""
+_ONSETS = frozenset([*_CLUSTERS.split(), *(phone for phone in PHONES if phone not in VOWELS and phone != "NG")])
 
 
 def from_ipa(ipa: str) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def syllables(phones: Sequence[str]) -> list[tuple[int, int]]:
     if not nuclei:
         return [(0, len(phones))] if phones else []
     starts = [0]
-    for left, right in zip(nuclei, nuclei[1:], strict=False):
+    for left, right in pairwise(nuclei):
         start = right
         while start - 1 > left and ".".join(phones[start - 1 : right]) in _ONSETS:
             start -= 1

@@ -32,10 +32,12 @@ class PhoneScore:
     candidates: tuple[tuple[str, float], ...]
 
 
-def score_phones(posteriors: Posteriors, spans: Sequence[Span], candidates: int = 5) -> list[PhoneScore]:
+def score_phones(
+    posteriors: Posteriors, spans: Sequence[Span], candidates: int = 5, extra_per_frame: float = 2.0
+) -> list[PhoneScore]:
     """The scores of the phones among the spans of an alignment, in order."""
     means = [posteriors.of_phones()[span.start : span.end].mean(axis=0) for span in spans if span.word >= 0]
-    alternatives = _Chain(posteriors, spans).alternatives()
+    alternatives = _Chain(posteriors, spans, extra_per_frame).alternatives()
     phones = [span for span in spans if span.word >= 0]
     return [
         _one(posteriors, span, mean, alternative, candidates)
@@ -64,12 +66,13 @@ class _Chain:
     frames from t with elements from e. An element passes by running maxima over time, no loop over frames.
     """
 
-    def __init__(self, posteriors: Posteriors, spans: Sequence[Span]) -> None:
+    def __init__(self, posteriors: Posteriors, spans: Sequence[Span], extra_per_frame: float) -> None:
         self._posteriors = posteriors
         self._spans = spans
         self._sums = _sums(posteriors.scores)
         self._rest = _sums(posteriors.rest)
-        self._best = _sums(np.maximum(posteriors.of_phones().max(axis=1), posteriors.rest))
+        # Extra speech is as dear here as in the alignment, or it would swallow its neighbours.
+        self._best = _sums(np.maximum(posteriors.of_phones().max(axis=1), posteriors.rest) - extra_per_frame)
         self._until = self._walk()
         self._onwards = self._walk_back()
 

@@ -9,10 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import text as texts
-from .arpabet import from_ipa
+from .arpabet import PHONES, from_ipa
 from .errors import InputError, MissingProgram, UnsupportedText
 from .g2p import Options, Transcriber
 
+Variants = tuple[tuple[str, ...], ...]
 #: More variants than this make the search larger without making it better.
 _MAX_VARIANTS = 6
 _PARTS = re.compile(r"[-‐‑/]")
@@ -26,7 +27,7 @@ class Word:
     """
 
     text: str
-    variants: tuple[tuple[str, ...], ...]
+    variants: Variants
     source: str
     pause: bool = False
 
@@ -49,11 +50,11 @@ class Dictionary:
         self._index: dict[bytes, list[bytes]] | None = None
         self._misses = 0
 
-    def variants(self, word: str) -> tuple[tuple[str, ...], ...]:
+    def variants(self, word: str) -> Variants:
         """All pronunciations of a word in lower case; empty when it has none."""
         return self._find(word)
 
-    def _look_up(self, word: str) -> tuple[tuple[str, ...], ...]:
+    def _look_up(self, word: str) -> Variants:
         key = word.encode()
         if not key or any(mark in key for mark in (b" ", b"\n", b"(")):
             return ()
@@ -93,7 +94,7 @@ class Lexicon:
         found = texts.words(cleaned)
         if not found:
             raise InputError(f'The text "{text.strip()[:40]}" holds no word that can be pronounced.')
-        pauses = _pauses(cleaned, found)
+        pauses = pauses_after(cleaned, found)
         own = {word.lower(): tuple(_own(word, item) for item in items) for word, items in (extra or {}).items()}
         return [
             Word(word, variants, source, pause)
@@ -101,7 +102,7 @@ class Lexicon:
             for variants, source in (self._pronounce(word, own),)
         ]
 
-    def _pronounce(self, word: str, own: dict[str, tuple[tuple[str, ...], ...]]) -> tuple[tuple[tuple[str, ...], ...], str]:
+    def _pronounce(self, word: str, own: dict[str, Variants]) -> tuple[Variants, str]:
         key = word.lower().replace("’", "'").replace("‘", "'")
         if key in own:
             return own[key], "caller"
@@ -127,8 +128,6 @@ class Lexicon:
 def _own(word: str, pronunciation: str) -> tuple[str, ...]:
     symbols = pronunciation.upper().split()
     stripped = tuple(symbol.rstrip("012") for symbol in symbols)
-    from .arpabet import PHONES
-
     if stripped and all(symbol in PHONES for symbol in stripped):
         return stripped
     try:
@@ -137,7 +136,7 @@ def _own(word: str, pronunciation: str) -> tuple[str, ...]:
         raise InputError(f'The pronunciation "{pronunciation[:40]}" of "{word[:40]}": {exc.message}') from exc
 
 
-def _pauses(cleaned: str, found: Sequence[str]) -> list[bool]:
+def pauses_after(cleaned: str, found: Sequence[str]) -> list[bool]:
     """For each word whether punctuation that calls for a pause follows it."""
     pauses = []
     at = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,9 +49,8 @@ class Scorer(Protocol):
     calibration: str
     #: The alphabet of its phones: "arpabet", or "ipa".
     alphabet: str
+    #: All phones that it scores.
+    phones: tuple[str, ...]
 
     def score(self, samples: NDArray[np.float32], language: str) -> Posteriors:
         """The log-posteriors of 16 kHz mono samples. Raises SpeechError."""
-
-    def spell(self, words: Sequence[str], language: str) -> None:
-        """Prepares for these words, when the backend needs to know them."""
