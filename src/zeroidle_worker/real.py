@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from types import TracebackType
 from typing import Any, NoReturn, Optional, Tuple
 
 from zeroidle_worker import failure, wire
@@ -16,6 +17,8 @@ from zeroidle_worker.settings import Settings
 
 #: The name in HELLO by which the plane knows that jobs go over HTTP.
 REAL = "real"
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 _NO_START = (
     "%s ended without calling runpod.serverless.start(); end the file with "
@@ -96,7 +99,7 @@ class _RealWorker:
         self._link.send(wire.pack(wire.PHASE, {"name": name, "start": start, "end": end}))
 
     def _fail(self, reason: str, sentence: str, exc: Optional[BaseException] = None) -> int:
-        trace = trace_text(exc) if exc is not None else ""
+        trace = trace_text(exc.with_traceback(_foreign(exc.__traceback__))) if exc is not None else ""
         log_text(trace + sentence)
         body = trace.encode("utf-8", "replace")
         self._link.send(wire.pack(wire.FAILED, {"reason": reason, "message": sentence}, body))
@@ -112,6 +115,19 @@ def _prepare_environment() -> None:
     if "RUNPOD_DEBUG_LEVEL" not in env:
         # Its own default, DEBUG, writes a line into the log at every ping.
         env.setdefault("RUNPOD_LOG_LEVEL", "INFO")
+
+
+def _foreign(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    """The traceback without the frames of this program, which stand before and between those of the handler."""
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_HERE):
+            kept.append(trace)
+        trace = trace.tb_next
+    made: Optional[TracebackType] = None
+    for one in reversed(kept):
+        made = TracebackType(made, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return made
 
 
 def _status(exc: SystemExit) -> int:

@@ -30,6 +30,9 @@ HOLD_S = 75.0
 #: An unknown worker would ask again without a pause.
 STRANGER_DELAY_S = 5.0
 
+#: A worker that is to end is answered soon: its SDK ends only between two polls.
+DRAIN_HOLD_S = 0.5
+
 #: How often a held poll looks whether its worker is still there.
 LOOK_S = 1.0
 
@@ -111,7 +114,8 @@ class WorkerApi:
         return peer
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
-        if kind == "gone" and (peer := self._peers.pop(worker.id, None)):
+        peer = self._peers.pop(worker.id, None) if kind == "gone" else self._peers.get(worker.id)
+        if peer is not None and kind in ("gone", "draining"):
             peer.changed.set()
 
     async def _stranger(self, request: Request, verb: str, segments: list[str]) -> Response:
@@ -147,7 +151,7 @@ class WorkerApi:
         peer.open_takes += 1
         try:
             if worker.state is not WorkerState.READY:
-                await self._idle(peer, deadline, call.request)
+                await self._idle(call)
                 return []
             size = peer.evidence.list_size(asked, worker.mean_run_s, self._share(worker))
             return await self._wait(call, size, deadline)
@@ -181,12 +185,13 @@ class WorkerApi:
             call.request.alive() and not self._closing.is_set() and call.worker.state is WorkerState.READY
         )
 
-    async def _idle(self, peer: HttpPeer, deadline: float, request: Request) -> None:
-        """Holds a poll that will get nothing: an answer at once would be asked again at once."""
-        while request.alive() and not self._closing.is_set() and peer.worker.state is not WorkerState.GONE:
-            if (left := deadline - time.monotonic()) <= 0:
+    async def _idle(self, call: _Call) -> None:
+        """Holds a poll that will get nothing for a moment: an answer at once would be asked again at once."""
+        deadline = time.monotonic() + DRAIN_HOLD_S
+        while call.request.alive() and call.worker.state is not WorkerState.GONE:
+            if self._closing.is_set() or (left := deadline - time.monotonic()) <= 0:
                 return
-            await peer.nudge(None, self._closing, min(LOOK_S, left))
+            await call.peer.nudge(None, self._closing, left)
 
     def _share(self, worker: Worker) -> int:
         counts = self._store.counts(worker.endpoint)
@@ -252,10 +257,10 @@ class WorkerApi:
     async def _stop(self, call: _Call) -> Response:
         peer, worker, deadline = call.peer, call.worker, time.monotonic() + HOLD_S
         peer.listens = worker.cooperative = True  # an async handler stops when it is told
-        while not peer.stops and call.request.alive() and not self._closing.is_set():
-            if (left := deadline - time.monotonic()) <= 0 or worker.state is WorkerState.GONE:
-                break
+        while not peer.stops and self._goes_on(call) and (left := deadline - time.monotonic()) > 0:
             await peer.nudge(None, self._closing, min(LOOK_S, left))
+        if not peer.stops and not self._goes_on(call):
+            await self._idle(call)
         if not peer.stops or not call.request.alive():
             return Response(204)
         return Response(body=msgspec.json.encode({"jobsToStop": peer.told()}))

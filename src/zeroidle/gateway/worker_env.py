@@ -19,6 +19,8 @@ def worker_env(url: str, endpoint: Endpoint, worker: Worker) -> dict[str, str]:
     """
     base = f"{url.rstrip('/')}/worker/{quote(endpoint.name, safe='')}"
     query = f"?worker={quote(worker.id, safe='')}"
+    # The SDK's own checks want 4 GB of free memory, 10 % of free disk and a public DNS server.
+    checks = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
     return {
         "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID{query}",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID{query}",
@@ -29,7 +31,5 @@ def worker_env(url: str, endpoint: Endpoint, worker: Worker) -> dict[str, str]:
         "RUNPOD_POD_ID": worker.id,
         "RUNPOD_POD_HOSTNAME": worker.id,
         "RUNPOD_ENDPOINT_ID": endpoint.name,
-        # The SDK's own checks want 4 GB of free memory, 10 % of free disk and a public DNS server.
-        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
-        "RUNPOD_SKIP_GPU_CHECK": "true",
+        **{name: value for name, value in checks.items() if name not in endpoint.env},
     }
