@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     "stop": Command("zeroidle.cli.stop:add_stop", "Stop a running plane; its jobs are kept.", SERVE),
     "run": Command("zeroidle.cli.run:add_run", "Send one job, show progress and output, save its files.", ASK),
     "test": Command("zeroidle.cli.examples:add_test", "Send the project's examples and check the answers.", ASK),
+    "bench": Command("zeroidle.cli.bench:add_bench", "Measure cold starts, or the load an endpoint carries.", ASK),
     "cancel": Command("zeroidle.cli.jobs:add_cancel", "Cancel a job.", ASK),
     "retry": Command("zeroidle.cli.jobs:add_retry", "Put a failed job back in the queue.", ASK),
     "purge": Command("zeroidle.cli.jobs:add_purge", "Cancel all waiting jobs of an endpoint.", ASK),
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "logs": Command("zeroidle.cli.logs:add_logs", "Show or follow what a worker, job or endpoint wrote.", OPERATE),
     "why": Command("zeroidle.cli.why:add_why", "Say in words why a job or an endpoint is as it is.", OPERATE),
     "timeline": Command("zeroidle.cli.why:add_timeline", "Show where a job's time went.", OPERATE),
+    "volume": Command("zeroidle.cli.volume:add_volume", "Fetch, check, list and clear away model files.", OPERATE),
     "webhooks": Command("zeroidle.cli.webhooks:add_webhooks", "List webhook deliveries, deliver again.", OPERATE),
     "keys": Command("zeroidle.cli.keys:add_keys", "Make, list and revoke API keys.", OPERATE),
 }

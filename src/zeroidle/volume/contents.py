@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from zeroidle.volume import markers
-from zeroidle.volume.digest import MARK_BYTES, Digest
+from zeroidle.volume.digest import Digest
 from zeroidle.volume.filejob import Verified
 from zeroidle.volume.layout import Layout, claim, replace
 from zeroidle.volume.manifest import File, Manifest
 from zeroidle.volume.owner import this_boot
-from zeroidle.volume.part import journal_of
+from zeroidle.volume.part import journal_of, reflink, write_journal
 from zeroidle.volume.progress import Progress
 from zeroidle.volume.store import Volume
 
@@ -32,14 +33,14 @@ class Contents:
         self._progress = progress
         self._threads = os.cpu_count() or 1
 
-    def known(self, manifest: Manifest) -> dict[str, File]:
-        """For each path that need not be fetched its file with its hash."""
+    def known(self, manifest: Manifest, broken: frozenset[str] = frozenset()) -> dict[str, File]:
+        """For each path that need not be fetched its file with its hash; `broken` contents count as missing."""
         sure, by_check = self._vouched()
         doubtful: list[File] = []
         found: dict[str, File] = {}
         for file in manifest.files:
             sha256 = file.sha256 or (by_check.get(file.check, "") if file.check else "")
-            if not sha256:
+            if not sha256 or sha256 in broken:
                 continue
             size = self._size(sha256)
             if size is None or file.size not in (None, size):
@@ -90,11 +91,23 @@ class Contents:
             sums = pool.map(lambda f: hash_file(self._layout.blob(str(f.sha256)))[0], files)
             return [file for file, sha256 in zip(files, sums, strict=True) if file.sha256 == sha256]
 
+    def seed(self, sha256: str) -> None:
+        """Makes a part file of a broken blob, with the marks of when it was right: where they differ it is fetched
+        again. One without marks is fetched as a whole."""
+        blob, marks = self._layout.blob(sha256), read_marks(self._layout, sha256)
+        if not marks or not blob.exists():
+            return
+        target = self._home / f"{sha256}.part"
+        with open(blob, "rb") as old, open(target, "wb") as new:
+            if not reflink(old.fileno(), new.fileno()):
+                shutil.copyfileobj(old, new, 8 * 1024 * 1024)
+        write_journal(target, blob.stat().st_size, marks)
+
     def publish(self, part: Path, file: File, found: Verified) -> None:
         """Gives a complete part file its name by its content, and forgets its journal."""
         blob = self._layout.blob(found.sha256)
         blob.parent.mkdir(parents=True, exist_ok=True)
-        if len(found.marks) > 1:
+        if found.marks:
             replace(self._layout.mark(found.sha256), b"".join(found.marks), self._layout)
         if not claim(part, blob):
             self._renew(part, blob, found)
@@ -137,7 +150,3 @@ def read_marks(layout: Layout, sha256: str) -> list[bytes]:
         return []
     return [data[i : i + 16] for i in range(0, len(data), 16)]
 
-
-def mark_span(index: int, size: int) -> tuple[int, int]:
-    """The bytes that a mark stands for."""
-    return index * MARK_BYTES, min(size, (index + 1) * MARK_BYTES)

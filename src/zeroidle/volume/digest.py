@@ -62,6 +62,12 @@ class Digest:
         self.marks.append(mark)
         self._kept = (self._sha256.copy(), self._other and self._other.copy())
 
+    def rewind(self) -> int:
+        """Stands again at the last mark; the bytes after it are in doubt. Returns where that is."""
+        self.at = len(self.marks) * MARK_BYTES
+        self._sha256, self._other = self._kept[0].copy(), self._kept[1] and self._kept[1].copy()
+        return self.at
+
     @property
     def sha256(self) -> str:
         """The SHA-256 of the bytes so far, in hexadecimal."""

@@ -57,6 +57,7 @@ class FileJob:
         self._options = options
         self._progress = progress
         self._attempt = 1
+        self._old_tail = part.done.total > 0  # bytes after the last mark may be an earlier process's
         self._lock = threading.Lock()
         self._hashing = threading.Lock()
         self.segments: deque[Segment] = deque()
@@ -211,14 +212,26 @@ class FileJob:
                     f"{self.file.path} was fetched {self._attempt} times and is wrong: {fault}. The source serves "
                     "something else than it promises; pull again later, or pin another revision."
                 )
-            self._attempt += 1
-            self._progress.found(-self.part.done.total)
-            self.part.reset()
-            self._digest = Digest(self.file.check, self.file.size)
-            self.size = self.file.size
-            self._plan()
+            if self._old_tail:
+                self._old_tail = False
+                start = self._digest.rewind()
+            else:
+                self._attempt += 1
+                start = 0
+                self._digest = Digest(self.file.check, self.file.size)
+            self._again(start)
         self._progress.retry(f"{self.file.path}: {fault}; fetched again")
         return None
+
+    def _again(self, start: int) -> None:
+        before = self.part.done.total
+        if start == 0:
+            self.part.reset()
+        else:
+            self.part.forget(start, int(self.size or 0))
+        self._progress.found(self.part.done.total - before)
+        self.size = self.file.size
+        self._plan()
 
     def soonest(self) -> float | None:
         """When the next waiting segment may be tried, by the monotonic clock."""

@@ -113,7 +113,7 @@ class Part:
 
     def _note(self, line: str) -> None:
         if self._journal >= 0:
-            os.write(self._journal, f"{line} {zlib.crc32(line.encode()):08x}\n".encode())
+            os.write(self._journal, _line(line))
 
     def _load(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -132,6 +132,16 @@ class Part:
             self._note(f"R {start} {end}")
         for index, mark in enumerate(self.marks):
             self._note(f"M {index} {mark.hex()}")
+
+
+def _line(text: str) -> bytes:
+    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def write_journal(part: Path, size: int, marks: list[bytes]) -> None:
+    """Says of a part file that its first `size` bytes are there, and what their marks should be."""
+    lines = [f"B {this_boot()}", f"R 0 {size}", *(f"M {index} {mark.hex()}" for index, mark in enumerate(marks))]
+    journal_of(part).write_bytes(b"".join(map(_line, lines)))
 
 
 def journal_of(part: Path) -> Path:

@@ -63,7 +63,7 @@ def pull(volume: Volume, weights: Weights, progress: Progress | None = None, upg
                 ) from exc
             upgrade = True
         except tree.BlobMissing:
-            continue
+            continue  # evicted between the look and the link
     raise VolumeError(f"{weights.text!r} changed {_CHANGES} times while it was fetched; pin a revision or a hash.")
 
 
@@ -76,23 +76,33 @@ def _finish(volume: Volume, found: Tree, progress: Progress) -> Tree:
     return found
 
 
-def _pull(volume: Volume, weights: Weights, manifest: Manifest, progress: Progress) -> Tree:
-    if (warm := volume.holds(weights, manifest)) is not None:
+def mend(volume: Volume, manifest: Manifest, broken: frozenset[str], progress: Progress) -> Tree:
+    """Fetches the broken contents of a complete tree again, of large ones only the stretches that are wrong. Raises as
+    `pull`."""
+    return _pull(volume, manifest.weights, manifest, progress, broken)
+
+
+def _pull(
+    volume: Volume, weights: Weights, manifest: Manifest, progress: Progress, broken: frozenset[str] = frozenset()
+) -> Tree:
+    if not broken and (warm := volume.holds(weights, manifest)) is not None:
         return warm
     begin = time.monotonic()
-    lease = _lease(volume, weights, manifest, progress)
+    lease = _lease(volume, weights, manifest, progress, wanted=not broken)
     if isinstance(lease, Tree):
         return lease
     try:
-        if (warm := volume.holds(weights, manifest)) is not None:
+        if not broken and (warm := volume.holds(weights, manifest)) is not None:
             return warm
-        return _work(volume, weights, manifest, progress, lease, begin)
+        return _work(volume, weights, manifest, progress, lease, begin, broken)
     finally:
         lease.release()
 
 
-def _lease(volume: Volume, weights: Weights, manifest: Manifest, progress: Progress) -> Lease | Tree:
-    """The right to fetch; or the tree, when somebody else has fetched it meanwhile."""
+def _lease(
+    volume: Volume, weights: Weights, manifest: Manifest, progress: Progress, wanted: bool
+) -> Lease | Tree:
+    """The right to fetch; or the tree if it is wanted, when somebody else has fetched it meanwhile."""
 
     def payload() -> Mapping[str, Any]:
         now = progress.snapshot()
@@ -108,7 +118,7 @@ def _lease(volume: Volume, weights: Weights, manifest: Manifest, progress: Progr
         _show(progress, found)
         if volume.cancel.wait(options.poll_s):
             raise Cancelled()
-        if (warm := volume.holds(weights, manifest)) is not None:
+        if wanted and (warm := volume.holds(weights, manifest)) is not None:
             return warm
 
 
@@ -123,7 +133,13 @@ def _show(progress: Progress, holder: Holder) -> None:
 
 
 def _work(
-    volume: Volume, weights: Weights, manifest: Manifest, progress: Progress, lease: Lease, begin: float
+    volume: Volume,
+    weights: Weights,
+    manifest: Manifest,
+    progress: Progress,
+    lease: Lease,
+    begin: float,
+    broken: frozenset[str],
 ) -> Tree:
     layout = volume.layout
     markers.want(layout, manifest)
@@ -131,7 +147,9 @@ def _work(
     progress.set(stage="check", waits_for="")
     home = inherit(layout, lease)
     contents = Contents(volume, home, progress)
-    known = contents.known(manifest)
+    known = contents.known(manifest, broken)
+    for sha256 in broken:
+        contents.seed(sha256)
     check_space(volume, manifest, known, home)
     progress.set(stage="fetch")
     complete = transfer(volume, manifest, known, home, contents, progress, lease)
