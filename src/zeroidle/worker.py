@@ -47,7 +47,8 @@ class Worker:
     """One worker process. Times are Unix seconds. `token` authenticates it and is shown nowhere.
 
     `connected`: its socket is open, or what came on it is still being taken in: after the process has ended, its last
-    results count until this is false. `pings`: it speaks HTTP and has pinged, so its pings keep its leases.
+    results count until this is false. `forked`: it came from a fork server; `start_note` says why it did not, where
+    there is a reason. `pings`: it speaks HTTP and has pinged, so its pings keep its leases.
     """
 
     id: str
@@ -71,6 +72,8 @@ class Worker:
     mean_run_s: float | None = None
     phases: list[Phase] = field(default_factory=list)
     log_path: str | None = None
+    forked: bool = False
+    start_note: str = ""
     error: str | None = None
     error_kind: str | None = None
     control: Control | None = field(default=None, repr=False)

@@ -18,7 +18,8 @@ def add_ps(parser: argparse.ArgumentParser) -> None:
 
 
 def ps(args: argparse.Namespace) -> int:
-    """Prints two tables, and a sentence for each endpoint that is not well."""
+    """Prints two tables, and a sentence for each endpoint that is not well. PRIVATE is what a worker holds alone;
+    SHARED are pages that others hold too: libraries, and what it inherited from its fork server."""
     endpoints: list[dict[str, Any]] = admin(args).get("endpoints")["endpoints"]
     if args.json:
         output.print_json({"endpoints": endpoints})
@@ -27,7 +28,7 @@ def ps(args: argparse.Namespace) -> int:
     print(output.table(head, [_endpoint(e) for e in endpoints]))
     workers = [(e["name"], w) for e in endpoints for w in e["workers"]]
     if workers:
-        head = ["WORKER", "ENDPOINT", "STATE", "PID", "MEMORY", "SDK", "AGE", "JOBS DONE", "JOB"]
+        head = ["WORKER", "ENDPOINT", "STATE", "PID", "PRIVATE", "SHARED", "START", "SDK", "AGE", "JOBS DONE", "JOB"]
         print()
         print(output.table(head, [_worker(name, w) for name, w in workers]))
     for e in endpoints:
@@ -44,5 +45,6 @@ def _endpoint(e: dict[str, Any]) -> list[object]:
 
 def _worker(name: str, w: dict[str, Any]) -> list[object]:
     job = w["jobs"][0] + (f" +{len(w['jobs']) - 1}" if len(w["jobs"]) > 1 else "") if w["jobs"] else None
-    memory = output.size(w["memory_bytes"])
-    return [w["id"], name, w["state"], w["pid"], memory, w["sdk"], span(w["age_s"]), w["jobs_done"], job]
+    memory = [output.size(w["private_bytes"]), output.size(w["shared_bytes"])]
+    start = "fork" if w["forked"] else "spawn"
+    return [w["id"], name, w["state"], w["pid"], *memory, start, w["sdk"], span(w["age_s"]), w["jobs_done"], job]

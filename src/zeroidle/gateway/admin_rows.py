@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from zeroidle.endpoint import Endpoint
+from zeroidle.insight import memory as process_memory
 from zeroidle.insight.facts import EndpointFacts
 from zeroidle.insight.failure import split_error
-from zeroidle.insight.memory import pss_bytes
 from zeroidle.job import Job
 from zeroidle.store.protocol import Delivery
 from zeroidle.worker import Worker
@@ -52,7 +52,7 @@ def declaration(endpoint: Endpoint) -> dict[str, Any]:
 
 async def worker_row(worker: Worker, now: float, memory: bool) -> dict[str, Any]:
     """A live worker. `memory` asks for its memory too, which takes some milliseconds."""
-    pss = await asyncio.to_thread(pss_bytes, worker.pid) if memory and worker.pid else None
+    held = await asyncio.to_thread(process_memory.read, worker.pid) if memory and worker.pid else None
     return {
         "id": worker.id,
         "state": "busy" if worker.busy and worker.state == "ready" else str(worker.state),
@@ -65,7 +65,11 @@ async def worker_row(worker: Worker, now: float, memory: bool) -> dict[str, Any]
         "jobs": list(worker.jobs),
         "jobs_done": worker.jobs_done,
         "mean_run_s": worker.mean_run_s,
-        "memory_bytes": pss,
+        "memory_bytes": held.pss_bytes if held else None,
+        "private_bytes": held.private_bytes if held else None,
+        "shared_bytes": held.shared_bytes if held else None,
+        "forked": worker.forked,
+        "note": worker.start_note,
         "error": worker.error,
     }
 

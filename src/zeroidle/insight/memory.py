@@ -1,36 +1,49 @@
-"""How much memory a process and its children take, shared pages counted once (PSS)."""
+"""How much memory a worker holds alone and how much it shares, as the kernel counts it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 
 
-def pss_bytes(pid: int) -> int | None:
-    """The proportional set size of a process and all below it; None when it is gone or may not be asked."""
-    total, found = 0, False
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a process and all below it. `private`: pages that only one process maps; `shared`: pages that others
+    map as well (libraries, what a fork inherited); `pss`: the private ones and its part of the shared ones, so that
+    the sum over all workers is what is used."""
+
+    private_bytes: int
+    shared_bytes: int
+    pss_bytes: int
+
+
+def read(pid: int) -> Memory | None:
+    """The memory of a process and its children; None when it is gone or may not be asked. Takes milliseconds."""
+    kib = {"Private": 0, "Shared": 0, "Pss": 0}
+    found = False
     waiting, seen = [pid], set()
     while waiting:
         current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        own = _one(current)
-        if own is not None:
-            total, found = total + own, True
-        waiting += _children(current)
-    return total if found else None
+        if current not in seen:
+            seen.add(current)
+            found |= _add(current, kib)
+            waiting += _children(current)
+    return Memory(kib["Private"] * 1024, kib["Shared"] * 1024, kib["Pss"] * 1024) if found else None
 
 
-def _one(pid: int) -> int | None:
+def _add(pid: int, kib: dict[str, int]) -> bool:
     try:
-        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    for line in lines:
+        name, _, rest = line.partition(":")
+        group = name.partition("_")[0]
+        if name == "Pss" or (group in ("Private", "Shared") and not name.endswith("Hugetlb")):
+            kib[group] += int(rest.split()[0])
+    return True
 
 
 def _children(pid: int) -> list[int]:
@@ -39,5 +52,5 @@ def _children(pid: int) -> list[int]:
         for task in (_PROC / str(pid) / "task").iterdir():
             found += [int(child) for child in (task / "children").read_text().split()]
     except (OSError, ValueError):
-        pass
+        pass  # it has ended in between
     return found

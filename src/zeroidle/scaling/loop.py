@@ -199,6 +199,7 @@ class ScalingLoop:
             self._gone(life, "not started", worker.error)
             return
         worker.pid, worker.log_path = running.pid, str(running.log_path)
+        worker.forked, worker.start_note = running.forked, running.note
         log.info("worker.started id=%s endpoint=%s pid=%d", worker.id, endpoint.name, running.pid)
         self._save(life)
         if worker.ready_at is None:

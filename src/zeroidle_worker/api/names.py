@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
@@ -32,8 +31,9 @@ def find(name: str, module: str = "zeroidle") -> Any:
     return getattr(importlib.import_module(where), name)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers `import zeroidle` when nothing else does: it stands last."""
+class _Finder:
+    """Answers `import zeroidle` when nothing else does: it stands last. A finder and loader by its methods alone:
+    their base classes in importlib.abc cost more to import than the rest of a worker."""
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
@@ -41,7 +41,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """A spec for `zeroidle` only."""
         if fullname != "zeroidle":
             return None
-        return importlib.machinery.ModuleSpec(fullname, self)
+        return importlib.machinery.ModuleSpec(fullname, self)  # type: ignore[arg-type]
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
+        """The usual one."""
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         """Gives the module its lazy names."""
