@@ -81,6 +81,14 @@ def name_from(stem: str, target: str) -> str:
     return check_name(name, f"; name it yourself: NAME={target}")
 
 
+def split_choice(target: str, folder: Path) -> tuple[str, str | None]:
+    """`app.py:speak` into the file and the one meant of the endpoints that it declares."""
+    file, colon, choice = target.rpartition(":")
+    if colon and choice and not (folder / target).exists() and (folder / file).expanduser().is_file():
+        return file, choice
+    return target, None
+
+
 def resolve(targets: list[str], cwd: Path) -> list[Declared]:
     """The endpoints that the targets mean; without targets, all of the zeroidle.toml in `cwd`."""
     path = cwd / source.FILE_NAME
@@ -144,10 +152,9 @@ def _one(target: str, name: str | None, cwd: Path, local: ProjectFile | None) ->
         if target not in recipes():
             files = ", ".join([source.FILE_NAME, *HANDLER_FILES])
             raise ConfigError(f"The folder {target} has nothing to serve: none of {files} is in it.")
-    file, colon, choice = target.rpartition(":")
-    if colon and choice and not path.exists() and (cwd / file).expanduser().is_file():
-        one = _one(file, name, cwd, local)
-        return dataclasses.replace(one, target=target, choice=choice)
+    file_name, choice = split_choice(target, cwd)
+    if choice is not None:
+        return dataclasses.replace(_one(file_name, name, cwd, local), target=target, choice=choice)
     if path.is_file():
         return _overlaid(name or name_from(path.stem, target), target, path.absolute(), (), local, name is not None)
     if target in recipes():
@@ -191,6 +198,7 @@ def _from_table(file: ProjectFile, table: str, local: ProjectFile | None, name: 
         )
     if not isinstance(handler, str):
         raise ConfigError(f"{layer.where('handler')} is not a text; write a file's path or a recipe's name.")
+    handler, choice = split_choice(handler, file.folder)
     path = (file.folder / handler).expanduser()
     layers: tuple[Layer, ...] = (layer,)
     if not path.is_file():
@@ -201,7 +209,7 @@ def _from_table(file: ProjectFile, table: str, local: ProjectFile | None, name: 
             )
         recipe = _recipe(handler, name, None)
         path, layers = recipe.handler, (*recipe.layers, layer)
-    return _overlaid(name, table, path.absolute(), layers, local, True)
+    return dataclasses.replace(_overlaid(name, table, path.absolute(), layers, local, True), choice=choice)
 
 
 def _overlaid(
