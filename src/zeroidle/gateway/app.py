@@ -66,7 +66,9 @@ class App:
             if request.method == "OPTIONS" and mount.browser:
                 return _preflight(request)
             if not mount.public:
-                await self._auth.check(request)
+                if self._auth.stale:
+                    await self._auth.refresh()
+                self._auth.check_now(request)
             response = await mount.handler(request)
         except RequestError as exc:
             response = _refusal(exc)
@@ -92,8 +94,8 @@ class App:
         return mount.admit(request) if mount.admit is not None else None
 
     def _find(self, request: Request) -> _Mount:
-        segment = request.path.split("/", 2)[1] if request.path.startswith("/") else ""
-        mount = self._mounts.get(segment)
+        path = request.path
+        mount = self._mounts.get(path.split("/", 2)[1]) if path.startswith("/") else None
         if mount is None:
             raise NotFound(f"There is nothing at {request.path[:100]!r}; jobs are sent to /v2/ENDPOINT/run.")
         return mount

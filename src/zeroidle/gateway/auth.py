@@ -57,9 +57,14 @@ class Auth:
         self._digests = tuple(digest.encode() for digest in keys.values())
         self._read_at = time.monotonic()
 
+    @property
+    def stale(self) -> bool:
+        """Whether the keys must be read again before a check."""
+        return self._digests is None or time.monotonic() - self._read_at > _FRESH_S
+
     async def check(self, request: Request) -> None:
         """Lets the request in or raises Unauthorized or Forbidden."""
-        if self._digests is None or time.monotonic() - self._read_at > _FRESH_S:
+        if self.stale:
             await self.refresh()
         self.check_now(request)
 
@@ -91,32 +96,27 @@ def _refuse_foreign_page(request: Request) -> None:
         raise Forbidden(
             f"The page {origin} may not call this plane while it has no API key; make one with: zeroidle keys add NAME."
         )
-    host = request.headers.get("host", "")
-    if host and not _local(_host_name(host)):
+    host = request.headers.get("host")
+    if host and not (_local_hosts.get(host) or _remember(host)):
         raise Forbidden(
             f"This plane has no API key and therefore answers only to local names, not to {host}; "
             "make a key with: zeroidle keys add NAME."
         )
 
 
-def _host_name(host: str) -> str:
-    return host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+def _remember(host: str) -> bool:
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+    local = _local(name)
+    if local and len(_local_hosts) < 100:
+        _local_hosts[host] = True
+    return local
 
 
-_local_names: dict[str | None, bool] = {}
+#: Values of Host headers that were found to be local.
+_local_hosts: dict[str, bool] = {}
 
 
 def _local(name: str | None) -> bool:
-    """Whether a name cannot be somebody else's: an IP address, localhost, or a bare machine name."""
-    known = _local_names.get(name)
-    if known is None:
-        known = _is_local(name)
-        if len(_local_names) < 100:
-            _local_names[name] = known
-    return known
-
-
-def _is_local(name: str | None) -> bool:
     if not name or name == "null":
         return False
     try:

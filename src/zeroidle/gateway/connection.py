@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from zeroidle.job import Spooled
 log = logging.getLogger(__name__)
 
 _header_names: dict[bytes, str] = {}
+_PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +234,11 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
         """One complete header."""
-        name, value = _header_name(raw_name), raw_value.decode("latin-1")
-        headers, limits = self._headers, self._host.limits
+        name = _header_names.get(raw_name) or _header_name(raw_name)
+        headers, value = self._headers, raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
         self._headers_bytes += len(raw_name) + len(raw_value)
+        limits = self._host.limits
         if self._headers_bytes > limits.head_bytes:
             self._refuse(431, f"The request's headers are larger than {limits.head_bytes} bytes.")
         elif len(headers) > limits.header_count:
@@ -398,16 +401,16 @@ class Connection(asyncio.Protocol):
 
 def _header_name(raw: bytes) -> str:
     """Lower-case text; the few names that clients send are kept."""
-    name = _header_names.get(raw)
-    if name is None:
-        name = raw.decode("latin-1").lower()
-        if len(_header_names) < 500:
-            _header_names[raw] = name
+    name = raw.decode("latin-1").lower()
+    if len(_header_names) < 500:
+        _header_names[raw] = name
     return name
 
 
 def _target(url: bytes) -> tuple[str, str]:
     """Path (percent-decoded) and query of a request's target, which may also be a whole URL or "*"."""
+    if _PLAIN(url):
+        return url.decode("ascii"), ""
     raw, _, query = url.partition(b"?")
     if not raw.startswith(b"/") and b"://" in raw:
         raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]

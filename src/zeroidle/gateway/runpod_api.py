@@ -17,7 +17,7 @@ from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
 from zeroidle.gateway.submission import Check, Reader, Upload
-from zeroidle.job import Job, Spooled, Status, new_job_id
+from zeroidle.job import Job, JobIds, Spooled, Status
 from zeroidle.store.protocol import ClientStore, ClockStore
 from zeroidle.worker import Registry
 
@@ -78,6 +78,7 @@ class RunpodApi:
         self._endpoints = endpoints
         self._registry = registry
         self._limits = limits or Limits()
+        self._ids = JobIds()
         self._routes = {
             "run": _Route(_WRITE, False, self._run),
             "runsync": _Route(_WRITE, False, self._runsync),
@@ -103,10 +104,12 @@ class RunpodApi:
             allow = ", ".join(route.methods)
             text = f"/{operation} takes {allow}, not {request.method}."
             return failure(405, text, {"allow": allow})
-        workers = sum(1 for _ in self._registry.of(endpoint.name)) if self._limits.table else 0
-        self._limits.enter(endpoint.name, operation, workers)
+        call = _Call(request, endpoint, job_id)
+        if operation not in self._limits.table:
+            return await route.run(call)
+        self._limits.enter(endpoint.name, operation, sum(1 for _ in self._registry.of(endpoint.name)))
         try:
-            return await route.run(_Call(request, endpoint, job_id))
+            return await route.run(call)
         finally:
             self._limits.leave(endpoint.name, operation)
 
@@ -154,7 +157,7 @@ class RunpodApi:
         submission = await self.reader.read(endpoint, request, _max_bytes(endpoint, sync))
         now = time.time()
         job = Job(
-            id=new_job_id(sync),
+            id=self._ids.new(sync),
             endpoint=endpoint.name,
             input=submission.input,
             policy=submission.policy,
