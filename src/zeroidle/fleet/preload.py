@@ -34,7 +34,7 @@ class Records:
     def path(self, endpoint: Endpoint, python: str) -> Path:
         """Where the note of this handler is, or will be written by its first worker."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        key = json.dumps([str(endpoint.handler), _stamp(endpoint.handler), python, _stamp_of_environment(python)])
+        key = json.dumps([str(endpoint.handler), _stamp(endpoint.handler), python, _installed(python)])
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
     def find(self, endpoint: Endpoint, python: str) -> Record | None:
@@ -58,7 +58,10 @@ def _stamp(path: Path) -> list[int]:
     return []
 
 
-def _stamp_of_environment(python: str) -> list[int]:
-    """Changes when packages are installed or removed: pip then changes the folder site-packages."""
+def _installed(python: str) -> list[str]:
+    """The names and versions of what is installed beside an interpreter. (The folder's time says less: the first
+    import of a module writes into it.)"""
     root = Path(python).parent.parent
-    return [number for folder in sorted(root.glob("lib/python*/site-packages")) for number in _stamp(folder)]
+    with contextlib.suppress(OSError):
+        return sorted(path.name for path in root.glob("lib/python*/site-packages/*-info"))
+    return []
