@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 from zeroidle import Audio, File, Image, endpoint, progress
 
@@ -53,7 +53,7 @@ class PronunciationAssessment:
         grading: Literal["hundred", "five"] = "hundred",
         backend: Literal["auto", "sphinx", "wav2vec2", "powsm"] = "auto",
         recogniser: Literal["auto", "sphinx", "whisper", "powsm"] = "auto",
-        pronunciations: Optional[dict[str, list[str]]] = None,
+        pronunciations: dict[str, list[str]] | None = None,
         html: bool = False,
         png: bool = False,
     ) -> dict[str, Any]:
@@ -63,7 +63,8 @@ class PronunciationAssessment:
         )  # fmt: skip
         try:
             answer = self._service.run(request, progress)
-            return answer.body | _reports(answer, html, png)
+            body: dict[str, Any] = answer.body | _reports(answer, html, png)
+            return body
         except SpeechError as exc:
             return {"error": exc.message}
 

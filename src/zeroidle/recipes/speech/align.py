@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from .graph import FILLER, REST, Graph, Miscue, compile_graph, emissions
 from .posteriors import Floats, Posteriors
 
 _NEVER = -np.inf
+#: How long a word's last phone is taken to sound on into CTC's blanks; what follows is a pause.
+_TAIL_S = 0.06
 _SELF, _CHAIN, _SKIP, _ENTER = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of frames, the end exclusive. `word` is a position in the text, or REST or FILLER; a phone's `phone`
-    is its position in the pronunciation; `junction` is the word that a rest or filler stands before."""
+    is its position in the pronunciation; `junction` is the word that a rest or filler stands before. The frames up
+    to `heard` are evidence for the phone, those after it are CTC's blanks."""
 
     start: int
     end: int
@@ -27,6 +30,12 @@ class Span:
     phone: int = -1
     label: str = ""
     junction: int = -1
+    heard: int = -1
+
+    @property
+    def evidence(self) -> slice:
+        """The frames that tell how the phone was spoken."""
+        return slice(self.start, self.end if self.heard < 0 else self.heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,10 @@ def align(
     for word, variant in {(int(graph.word[n]), int(graph.variant[n])) for n in path if graph.word[n] >= 0}:
         variants[word] = variant
     assert all((variants[word] is None) == (word in omitted) for word in range(len(words)))
-    return Alignment(tuple(_spans(graph, path, words)), tuple(variants), float(trellis.score))
+    spans = _spans(graph, path, words)
+    if posteriors.blank:
+        spans = _without_blanks(spans, graph, path, max(1, round(_TAIL_S / posteriors.frame_s)))
+    return Alignment(tuple(spans), tuple(variants), float(trellis.score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,26 @@ def _spans(graph: Graph, path: Sequence[int], words: Sequence[Sequence[Sequence[
             spans.append(Span(start, at, word, junction=variant))
         start = at
     return spans
+
+
+def _without_blanks(spans: Sequence[Span], graph: Graph, path: Sequence[int], tail: int) -> list[Span]:
+    """CTC hears a phone in few frames and says blank until the next one: notes where the evidence ends, and gives
+    long blanks after a word back as rest."""
+    rest = int(graph.column[graph.word == REST][0])
+    found: list[Span] = []
+    for at, span in enumerate(spans):
+        if span.word < 0:
+            found.append(span)
+            continue
+        heard = span.end
+        while heard > span.start + 1 and graph.column[path[heard - 1]] == rest:
+            heard -= 1
+        last = at + 1 == len(spans) or spans[at + 1].word != span.word
+        end = min(span.end, heard + tail) if last else span.end
+        found.append(replace(span, end=end, heard=heard))
+        if end < span.end:
+            found.append(Span(end, span.end, REST, junction=span.word + 1))
+    return found
 
 
 def _same(graph: Graph, one: int, other: int) -> bool:

@@ -110,7 +110,7 @@ def _mono(data: Samples) -> Samples:
     if data.shape[1] == 1:
         return data[:, 0]
     levels = np.sqrt((data.astype(np.float64) ** 2).mean(axis=0))
-    mean = data.mean(axis=1)
+    mean: Samples = data.mean(axis=1)
     # Channels in opposite phase cancel, and a silent one halves the level: then the loudest alone is better.
     if float(np.sqrt((mean.astype(np.float64) ** 2).mean())) < 0.6 * float(levels.max()):
         return data[:, int(levels.argmax())]
@@ -217,12 +217,12 @@ def _by_av(path: Path, max_s: float) -> NDArray[np.float32]:
             resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
             for frame in container.decode(audio=0):
                 for out in resampler.resample(frame):
-                    pieces.append(out.to_ndarray().reshape(-1))
+                    pieces.append(out.to_ndarray().reshape(-1).astype(np.float32))
                     length += len(pieces[-1])
                 if length > (max_s + 1) * RATE_HZ:
                     break
             else:
-                pieces += [out.to_ndarray().reshape(-1) for out in resampler.resample(None)]
+                pieces += [out.to_ndarray().reshape(-1).astype(np.float32) for out in resampler.resample(None)]
     except (av.FFmpegError, ValueError) as exc:
         raise InputError(f"The file is no sound that can be read ({exc}).") from exc
     if not pieces:

@@ -36,7 +36,8 @@ def score_phones(
     posteriors: Posteriors, spans: Sequence[Span], candidates: int = 5, extra_per_frame: float = 2.0
 ) -> list[PhoneScore]:
     """The scores of the phones among the spans of an alignment, in order."""
-    means = [posteriors.of_phones()[span.start : span.end].mean(axis=0) for span in spans if span.word >= 0]
+    best = posteriors.of_phones()
+    means = [best[span.evidence].mean(axis=0) for span in spans if span.word >= 0]
     alternatives = _Chain(posteriors, spans, extra_per_frame).alternatives()
     phones = [span for span in spans if span.word >= 0]
     return [
@@ -89,7 +90,7 @@ class _Chain:
         start = self._until[at][window]
         sums = self._sums[window]  # (frames + 1, phones, states)
         ends = self._pass(start[None, :], [sums[:, :, s].T for s in range(sums.shape[2])], window)
-        totals = (ends + after).max(axis=1)
+        totals: Floats = (ends + after).max(axis=1)
         own = self._posteriors.index[span.label]
         canonical = float(totals[own])
         totals[own] = -np.inf
@@ -122,10 +123,12 @@ class _Chain:
         if span.word >= 0:
             own = self._sums[:, self._posteriors.index[span.label]]
             states = [own[None, :, s] for s in range(own.shape[1])]
-            return self._pass(start[None, :], states, everything)[0]
+            passed: Floats = self._pass(start[None, :], states, everything)[0]
+            return passed
         # A rest may vanish: a neighbour that was a pause in the alignment may be part of a substitute.
         sums = self._rest if span.word == -1 else self._best
-        return np.maximum(start, _through(start, sums))
+        passed = np.maximum(start, _through(start, sums))
+        return passed
 
     def _walk_back(self) -> list[Floats]:
         """The same from the end: time and states run backwards."""

@@ -113,7 +113,8 @@ def _times(start_s: float, end_s: float) -> str:
 
 def _word_box(word: SpokenWord, duration_s: float, form: Form) -> str:
     if word.error == OMISSION:
-        return f'<div class="word omitted" style="left:{100 * word.start_s / duration_s:.3f}%">{escape(word.text)}</div>'
+        left = 100 * word.start_s / duration_s
+        return f'<div class="word omitted" style="left:{left:.3f}%">{escape(word.text)}</div>'
     label = escape(word.text or "?")
     shade = "#ccc" if word.error == INSERTION else colour(word.accuracy)
     what = "not in the text" if word.error == INSERTION else f"{word.accuracy:.0f}, {word.error}"
