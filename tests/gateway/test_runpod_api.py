@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.gateway.plane import GatewayPlane
+from tests.gateway.plane import GatewayPlane, running
 
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
@@ -235,12 +236,12 @@ def test_a_bad_body_gets_400_and_a_sentence(plane: GatewayPlane, operation: str,
     assert answer.error.endswith(".")
 
 
-def test_a_large_bad_body_gets_400_and_leaves_no_file(plane: GatewayPlane) -> None:
-    before = set(plane.store.spool.iterdir())
-    for body in (b'{"input": "' + b"x" * 400_000, b'{"other": "' + b"x" * 400_000 + b'"}', b"\xff" * 400_000):
-        answer = plane.call("POST", "/v2/idle/run", body)
-        assert answer.status == 400, answer.body
-    assert set(plane.store.spool.iterdir()) == before
+def test_a_large_bad_body_gets_400_and_leaves_no_file(tmp_path: Path) -> None:
+    with running(tmp_path) as plane:
+        for body in (b'{"input": "' + b"x" * 400_000, b'{"other": "' + b"x" * 400_000 + b'"}', b"\xff" * 400_000):
+            answer = plane.call("POST", "/v2/idle/run", body)
+            assert answer.status == 400, answer.body
+        assert list(plane.store.spool.iterdir()) == []
 
 
 @pytest.mark.parametrize("order", ["input first", "input last", "input twice"])

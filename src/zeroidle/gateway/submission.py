@@ -72,8 +72,11 @@ class Reader:
         task = asyncio.ensure_future(asyncio.to_thread(work))
         try:
             submission = await asyncio.shield(task)
-        except BaseException:
+        except asyncio.CancelledError:
             task.add_done_callback(lambda _: self._forget(body, task))
+            raise
+        except Exception:
+            self._remove(body)
             raise
         if not isinstance(submission.input, Spooled):
             self._remove(body)
