@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import _thread
 from typing import Any, Iterator, List, Optional
 
 from zeroidle_worker import outcome
@@ -95,7 +95,7 @@ def _drive(pieces: Any) -> Iterator[Any]:
         loop.run_until_complete(pieces.aclose())
 
 
-class _Loops(threading.local):
+class _Loops(_thread._local):
     """One event loop per thread, kept between jobs, because a handler's connections belong to it."""
 
     loop: Any = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _socket as socket  # the `socket` module around it costs as much to import as half of this program
+import _thread
 import os
 import select
-import socket
-import threading
 from typing import Callable, List, Optional
 
 from zeroidle_worker import wire
@@ -27,10 +27,10 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._send_lock = threading.Lock()
+        self._send_lock = _thread.allocate_lock()
         self._out: List[bytes] = []
         self._unpacker = wire.Unpacker()
-        self._recv_lock = threading.Lock()
+        self._recv_lock = _thread.allocate_lock()
         self.forked = False
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -112,12 +112,12 @@ class Link:
     def keep_open(self) -> int:
         """Makes the connection outlive an exec of this process; answers its descriptor."""
         self.flush()
-        self._sock.set_inheritable(True)
+        os.set_inheritable(self._sock.fileno(), True)
         return self._sock.fileno()
 
     def _after_fork(self) -> None:
         self.forked = True
-        self._send_lock = threading.Lock()  # another thread of the parent may have held it
-        self._recv_lock = threading.Lock()
+        self._send_lock = _thread.allocate_lock()  # another thread of the parent may have held it
+        self._recv_lock = _thread.allocate_lock()
         self._out = []
         self._sock.close()

@@ -6,7 +6,6 @@ import fcntl
 import os
 import select
 import signal
-import threading
 
 
 def guard(pipe_fd: int) -> None:
@@ -18,6 +17,8 @@ def guard(pipe_fd: int) -> None:
     """
     os.set_inheritable(pipe_fd, False)
     if not _kernel_guard(pipe_fd):
+        import threading
+
         threading.Thread(target=_watch, args=(pipe_fd,), name="zeroidle-parent", daemon=True).start()
     if _gone(pipe_fd):  # it went before we were watching
         _kill()

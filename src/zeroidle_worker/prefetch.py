@@ -7,10 +7,10 @@ after `STUCK_S`, the jobs that have not begun go back to the plane.
 
 from __future__ import annotations
 
-import threading
+import _thread
 import time
 from collections import deque
-from typing import Callable, Deque, List
+from typing import Any, Callable, Deque, List
 
 from zeroidle_worker import wire
 from zeroidle_worker.link import Gone, Link
@@ -40,15 +40,14 @@ class Prefetch:
         self._poll = poll
         self._adaptive = adaptive
         self._waiting: Deque[wire.Frame] = deque()
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self.base = base
         self.credit = base
         self._mean_s = 0.0
         self._short = 0
         self._moved_at = 0.0  # when the last job was begun; 0 while none runs
-        self._awake = threading.Event()
+        self._awake: Any = None  # an Event, once the thread exists
         self._asleep = True
-        self._started = False
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -139,8 +138,10 @@ class Prefetch:
 
     def _wake(self) -> None:
         self._asleep = False
-        if not self._started:
-            self._started = True
+        if self._awake is None:
+            import threading
+
+            self._awake = threading.Event()
             threading.Thread(target=self._guard, name="zeroidle-prefetch", daemon=True).start()
         self._awake.set()
 

@@ -65,6 +65,7 @@ class Loop:
         self.draining = False
         self.drained_at = 0.0
         self.signalled = False
+        self._mask: Any = ()
         self._told: Optional[Tuple[int, bool]] = None
         # A signal handler may run while this thread holds any lock, so it only writes a byte here.
         self._wake_read, self._wake_write = os.pipe()
@@ -195,6 +196,22 @@ class Loop:
             signal.signal(signal.SIGINT, self._on_signal)
         except ValueError:
             outcome.log_text("start() was not called in the main thread: SIGTERM will not drain this worker.")
+            return
+        # A process that the handler forks must end at a SIGTERM: a pool waits for that without limit. The signals are
+        # held back meanwhile, or one that comes before the child is in order would be lost.
+        os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._give_back)
+
+    def _hold(self) -> None:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _give_back(self) -> None:
+        for number, usual in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, usual)
+        self._release()
 
     def _on_signal(self, number: int, stack: Any) -> None:
         self.signalled = True

@@ -276,3 +276,26 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_child_that_the_handler_forks_ends_at_a_signal(tmp_path: Path) -> None:
+    text = """
+import os, runpod, signal, time
+def handler(job):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+        os._exit(0)
+    os.kill(pid, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+runpod.serverless.start({'handler': handler})
+"""
+
+    async def main() -> None:
+        async with plane(tmp_path, text) as p:
+            worker = await p.ready()
+            assert p.value((await p.run(None)).output) == -15
+            assert p.value((await p.run(None)).output) == -15
+            assert worker.connected
+
+    asyncio.run(main())
