@@ -7,8 +7,9 @@ import json
 import random
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,11 @@ def model(size: int = 3 * MIB, seed: int = 0) -> dict[str, bytes]:
         "onnx/model.onnx": noise(150_000, seed + 2),
         "empty.txt": b"",
     }
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Waits until it holds."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.01)

@@ -1,7 +1,7 @@
 """A hub on loopback that speaks Hugging Face's routes, with a second port that plays the signed file host.
 
-Run as a program: `python hub_server.py ROOT`. ROOT holds `models/ORG/NAME/COMMIT/...` with a file `refs.json` beside the
-commits, and `web/...` for plain downloads. It prints one line of JSON with its two ports. `POST /_faults` sets the
+Run as a program: `python hub_server.py ROOT`. ROOT holds `models/ORG/NAME/COMMIT/...` with a file `refs.json` beside
+the commits, and `web/...` for plain downloads. It prints one line of JSON with its two ports. `POST /_faults` sets the
 faults, `GET /_stats` answers what was sent, `POST /_clear` forgets that.
 """
 

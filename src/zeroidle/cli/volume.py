@@ -158,7 +158,7 @@ def _resolve(args: argparse.Namespace, weights: Weights) -> Manifest:
     from zeroidle.volume.pull import pull as fetch
     from zeroidle.volume.sources import origin_of
 
-    manifest = origin_of(weights.parsed).resolve(weights)
+    manifest = origin_of(weights.parsed).resolve(weights, options_from().backoff())
     if lockfile.pinnable(manifest):
         return manifest
     output.note(f"{weights.text} promises no hashes; it is fetched to learn them.")

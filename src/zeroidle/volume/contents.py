@@ -13,14 +13,13 @@ import msgspec
 from zeroidle.volume import markers
 from zeroidle.volume.digest import Digest
 from zeroidle.volume.filejob import Verified
+from zeroidle.volume.inherit import PUBLISHED
 from zeroidle.volume.layout import Layout, claim, replace
 from zeroidle.volume.manifest import File, Manifest
 from zeroidle.volume.owner import this_boot
 from zeroidle.volume.part import journal_of, reflink, write_journal
 from zeroidle.volume.progress import Progress
 from zeroidle.volume.store import Volume
-
-_PUBLISHED = "published.log"
 
 
 class Contents:
@@ -74,7 +73,7 @@ class Contents:
     def _published(self) -> list[tuple[str, str]]:
         found = []
         with contextlib.suppress(OSError):
-            for line in (self._home / _PUBLISHED).read_text().splitlines():
+            for line in (self._home / PUBLISHED).read_text().splitlines():
                 words = line.split(" ")
                 if len(words) == 4 and words[3] == "." and words[0] == this_boot():
                     found.append((words[1], words[2].removeprefix("-")))
@@ -112,7 +111,7 @@ class Contents:
         if not claim(part, blob):
             self._renew(part, blob, found)
         line = f"{this_boot()} {found.sha256} {file.check or '-'} .\n"
-        fd = os.open(self._home / _PUBLISHED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        fd = os.open(self._home / PUBLISHED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(fd, line.encode())
         finally:

@@ -8,12 +8,14 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from zeroidle.errors import DamagedError
-from zeroidle.volume.digest import MARK_BYTES, Damage, Digest
+from zeroidle.volume.digest import Damage, Digest
 from zeroidle.volume.manifest import File
 from zeroidle.volume.options import Options
 from zeroidle.volume.part import Part
 from zeroidle.volume.progress import Progress
 from zeroidle.volume.retry import Backoff
+
+_SMALL_BYTES = 64 * 1024
 
 #: How often a whole file is fetched whose hash is wrong in the end.
 ATTEMPTS = 3
@@ -245,5 +247,5 @@ def wait_until(segment: Segment, wait_s: float) -> None:
 
 
 def small(file: File) -> bool:
-    """Whether a file is too small to have marks."""
-    return file.size is not None and file.size < MARK_BYTES
+    """Whether a file is so small that it is not worth a journal."""
+    return file.size is not None and file.size < _SMALL_BYTES

@@ -11,6 +11,9 @@ from zeroidle.volume.layout import Layout
 from zeroidle.volume.lease import Lease, read_owner
 from zeroidle.volume.part import copy_part, journal_of, read_journal
 
+#: Which contents a download has published already, one a line: boot, SHA-256, other digest, a dot.
+PUBLISHED = "published.log"
+
 
 def inherit(layout: Layout, lease: Lease) -> Path:
     """The folder for the part files of this lease, with the best of every earlier one in it.
@@ -26,6 +29,10 @@ def inherit(layout: Layout, lease: Lease) -> Path:
             continue  # somebody has taken over from us
         for part in sorted(old.glob("*.part")):
             _take(part, mine / part.name, _ended(lease.folder / old.name))
+        with contextlib.suppress(FileNotFoundError):
+            data = (old / PUBLISHED).read_bytes()
+            with open(mine / PUBLISHED, "ab") as file:
+                file.write(data)
         shutil.rmtree(old, ignore_errors=True)
     return mine
 

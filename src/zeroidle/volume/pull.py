@@ -33,7 +33,7 @@ def resolve(volume: Volume, weights: Weights, upgrade: bool = False) -> Manifest
     known = None if upgrade else volume.pinned(weights)
     if known is not None:
         return known
-    manifest = origin_of(weights.parsed).resolve(weights)
+    manifest = origin_of(weights.parsed).resolve(weights, volume.options.backoff())
     markers.remember(volume.layout, weights, manifest)
     return manifest
 

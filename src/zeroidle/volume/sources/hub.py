@@ -23,10 +23,9 @@ class HubOrigin:
         self._source = source
         self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """Asks for the commit and its files with their sizes and hashes. SourceError in one sentence."""
         revision = self._source.revision or "main"
-        backoff = Backoff(most=5)
         while True:
             try:
                 return self._list(weights, revision)

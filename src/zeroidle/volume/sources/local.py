@@ -10,6 +10,7 @@ from pathlib import Path
 from zeroidle.errors import SourceError
 from zeroidle.volume.http import Location
 from zeroidle.volume.manifest import File, Manifest, select
+from zeroidle.volume.retry import Backoff
 from zeroidle.volume.weights import Source, Weights
 
 
@@ -19,7 +20,7 @@ class LocalOrigin:
     def __init__(self, source: Source) -> None:
         self._root = Path(source.name)
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """Lists the files; links are followed. SourceError when the folder is not there."""
         if not self._root.exists():
             raise SourceError(f"{weights.source!r} is not there: no file or folder {self._root}.")

@@ -16,7 +16,7 @@ from zeroidle.volume.weights import Weights
 class Origin(Protocol):
     """Lists the files of a source, and says where each is read."""
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """The exact files at the asked revision, by the network. Raises SourceError with one sentence."""
 
     def locate(self, manifest: Manifest, file: File) -> Location:
@@ -26,9 +26,9 @@ class Origin(Protocol):
         """What the user may do about an answer that refuses, as one sentence; empty when nothing is known."""
 
 
-def get_json(location: Location, what: str, advice: str = "") -> Any:
+def get_json(location: Location, what: str, backoff: Backoff, advice: str = "") -> Any:
     """A JSON answer, tried again on passing failures. Raises SourceError."""
-    client, backoff = Client(), Backoff(most=5)
+    client = Client()
     try:
         while True:
             try:

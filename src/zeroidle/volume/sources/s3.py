@@ -12,6 +12,7 @@ from urllib.parse import quote
 from zeroidle.errors import SourceError
 from zeroidle.volume.http import Location
 from zeroidle.volume.manifest import File, Manifest, select
+from zeroidle.volume.retry import Backoff
 from zeroidle.volume.weights import Source, Weights
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class S3Origin:
         self._bucket, _, self._prefix = source.name.removeprefix("s3://").partition("/")
         self._store: S3Store | None = None
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """Lists the objects. SourceError when that is refused."""
         try:
             found = self._list()

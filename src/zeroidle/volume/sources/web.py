@@ -20,9 +20,9 @@ class WebOrigin:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """Asks for size and version of the file. SourceError when the server refuses."""
-        body = self._probe(weights)
+        body = self._probe(weights, backoff)
         size = _size(body)
         name = PurePosixPath(unquote(urlsplit(self._source.name).path)).name
         version = body.etag or body.headers.get("Last-Modified") or ""
@@ -31,8 +31,8 @@ class WebOrigin:
         etag = body.etag if self._source.sha256 is None else None
         return select(weights, revision, [File(name, size, self._source.sha256, etag=etag, url=self._source.name)])
 
-    def _probe(self, weights: Weights) -> Body:
-        client, backoff = Client(), Backoff(most=5)
+    def _probe(self, weights: Weights, backoff: Backoff) -> Body:
+        client = Client()
         try:
             while True:
                 try:

@@ -8,6 +8,7 @@ from typing import Any
 from zeroidle.errors import SourceError
 from zeroidle.volume.http import Location
 from zeroidle.volume.manifest import File, Manifest, select
+from zeroidle.volume.retry import Backoff
 from zeroidle.volume.sources.protocol import get_json
 from zeroidle.volume.weights import Source, Weights
 
@@ -22,10 +23,10 @@ class ZenodoOrigin:
         self._source = source
         self._site = os.environ.get(ZENODO_ENV, "https://zenodo.org").rstrip("/")
 
-    def resolve(self, weights: Weights) -> Manifest:
+    def resolve(self, weights: Weights, backoff: Backoff) -> Manifest:
         """Asks for the files of the record. SourceError when it cannot be had."""
         what = f"The Zenodo record {self._source.name}"
-        found = get_json(self._at(f"{self._site}/api/records/{self._source.name}"), what, _RESTRICTED)
+        found = get_json(self._at(f"{self._site}/api/records/{self._source.name}"), what, backoff, _RESTRICTED)
         try:
             files = [_file(entry) for entry in found["files"]]
             return select(weights, str(found["id"]), files)
