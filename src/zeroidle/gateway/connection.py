@@ -24,6 +24,7 @@ from zeroidle.job import Spooled
 log = logging.getLogger(__name__)
 
 _header_names: dict[bytes, str] = {}
+_METHODS = {b"GET": "GET", b"POST": "POST"}
 _PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
 
 
@@ -252,7 +253,9 @@ class Connection(asyncio.Protocol):
         path, query = _target(self._url)
         parser, headers = self._parser, self._headers
         self._keep_alive = parser.should_keep_alive()
-        self._request = Request(parser.get_method().decode(), path, query, headers, b"", self._peer, self.alive)
+        method = parser.get_method()
+        method_text = _METHODS.get(method) or method.decode()
+        self._request = Request(method_text, path, query, headers, b"", self._peer, self.alive)
         name = headers.get("host")
         if (name is None and parser.get_http_version() == "1.1") or (name is not None and "," in name):
             self._refuse(400, "A request needs one Host header.")

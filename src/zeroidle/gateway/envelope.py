@@ -7,8 +7,8 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -43,8 +43,7 @@ _decoder = msgspec.json.Decoder(_Envelope)
 _NO_POLICY = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """What a client asked for, checked. `envelope` is the JSON object of the keys that go to the worker too."""
 
     input: Payload

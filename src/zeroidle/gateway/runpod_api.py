@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound, RequestError
@@ -40,8 +40,7 @@ class Store(ClientStore, ClockStore, Protocol):
     spool: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """One request on its way: the endpoint, the job's id ("" without one)."""
 
     request: Request
