@@ -215,25 +215,26 @@ class WebhookSender:
                     started = True
 
     async def _send(self, host: _Host, row: Delivery) -> None:
+        answer = None
         try:
-            answer = await self._post(row)
+            try:
+                answer = await self._post(row)
+            finally:
+                slow = time.time() - host.active.pop(row.id) > SLOW_S
+                host.pause_s = min(PAUSE_S[1], 2 * host.pause_s) if slow else PAUSE_S[0]
+                self._active -= 1
             if answer is not None:
                 self._judge(host, row, answer)
+            self._pump()  # the next one does not wait for the disk
             await self._keep(row)
-            if row.state != "pending":
-                await self._note(row, answer)
         finally:
-            since = host.active.pop(row.id)
-            self._active -= 1
             self._known.discard(row.id)
-        slow = time.time() - since > SLOW_S
-        host.pause_s = min(PAUSE_S[1], 2 * host.pause_s) if slow else PAUSE_S[0]
-        if host.down_until > time.time():
-            self._give_up_queue(host)
-        self._hosts = {name: host for name, host in self._hosts.items() if not host.unused(time.time())}
-        self._pump()
         if len(host.queue) < KNOWN_PER_HOST // 2:
             self._poke()
+        if host.unused(time.time()) and self._hosts.get(name := _name(row.url)) is host:
+            del self._hosts[name]
+        if row.state != "pending":
+            await self._note(row, answer)
 
     async def _post(self, row: Delivery) -> Answer | None:
         """Sends it; None when it could not even be tried."""
@@ -281,6 +282,8 @@ class WebhookSender:
             host.down_until = now + min(wait_s, DOWN_S)
         if answer.final or self._schedule.given_up(row.created_at, row.next_at):
             row.state, row.next_at = "dead", now
+        if host.down_until > now:
+            self._give_up_queue(host)
         log.warning(
             "webhook.failed id=%s job=%s host=%s attempts=%d state=%s error=%r",
             row.id, row.job_id, _name(row.url), row.attempts, row.state, row.last_error,
