@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -60,11 +61,18 @@ def run(args: argparse.Namespace) -> int:
     if args.webhook:
         body["webhook"] = args.webhook
     client = Client(_base_url(found.url), found.key)
-    job_id: str = client.post(args.endpoint, "run", body=body)["id"]
+    # Ctrl-C waits for the answer: without the job's id it could not be cancelled.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        job_id: str = client.post(args.endpoint, "run", body=body)["id"]
+    except Error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        raise
     if args.detach:
         print(json.dumps({"id": job_id}) if args.json else job_id)
         return 0
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         show = _Show(args.json)
         job = _follow(client, args.endpoint, job_id, show)
     except KeyboardInterrupt:
