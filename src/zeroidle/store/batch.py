@@ -12,14 +12,16 @@ from zeroidle.store.rows import Row
 #: Jobs per statement. Between two statements another thread may take the interpreter for milliseconds, so a
 #: large batch is few statements.
 _GROUPS = (1, 8, 64, 512)
-_JOB_COLUMNS = 26
 
 
 @dataclass(slots=True)
 class Batch:
-    """Rows by table. `forget`, `revived` and `forget_deliveries` are JSON arrays of what is removed; `files` go when
-    the commit is durable."""
+    """Rows by table. The three lists of jobs differ in which columns they write: Python binds a NULL dearly, so
+    what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
+    is removed; `files` go when the commit is durable."""
 
+    waiting: list[Row] = field(default_factory=list)
+    ended: list[Row] = field(default_factory=list)
     jobs: list[Row] = field(default_factory=list)
     bodies: list[Row] = field(default_factory=list)
     chunks: list[Row] = field(default_factory=list)
@@ -42,8 +44,7 @@ class BatchWriter:
     def __init__(self, db: sqlite3.Connection, queries: Mapping[str, str]) -> None:
         self._db = db
         self._queries = queries
-        group = "(" + ",".join("?" * _JOB_COLUMNS) + ")"
-        self._upsert_jobs = {n: queries["upsert_job"].replace("{rows}", ",".join([group] * n)) for n in _GROUPS}
+        self._grouped: dict[tuple[str, int], str] = {}
 
     def commit(self, batch: Batch) -> None:
         """Writes everything durably, or nothing. Raises sqlite3.Error."""
@@ -69,7 +70,9 @@ class BatchWriter:
         ):
             if which is not None:
                 run(self._queries[name], (which,))
-        self._write_jobs(batch.jobs)
+        self._write_grouped("insert_waiting", batch.waiting)
+        self._write_grouped("upsert_job", batch.jobs)
+        self._write_grouped("update_ended", batch.ended)
         for name, rows in (
             ("upsert_body", batch.bodies),
             ("upsert_chunk", batch.chunks),
@@ -89,11 +92,20 @@ class BatchWriter:
         if batch.keep_workers is not None:
             run(self._queries["delete_old_workers"], (batch.keep_workers,))
 
-    def _write_jobs(self, rows: list[Row]) -> None:
+    def _write_grouped(self, name: str, rows: list[Row]) -> None:
         at, n = 0, len(rows)
         while at < n:
             size = max(group for group in _GROUPS if group <= 2 * (n - at))
             values = list(chain.from_iterable(rows[at : at + size]))
-            values += [None] * (size * _JOB_COLUMNS - len(values))
-            self._db.execute(self._upsert_jobs[size], values)
+            columns = len(rows[0])
+            values += [None] * (size * columns - len(values))
+            self._db.execute(self._statement(name, size, columns), values)
             at += size
+
+    def _statement(self, name: str, size: int, columns: int) -> str:
+        sql = self._grouped.get((name, size))
+        if sql is None:
+            group = "(" + ",".join("?" * columns) + ")"
+            sql = self._queries[name].replace("{rows}", ",".join([group] * size))
+            self._grouped[name, size] = sql
+        return sql

@@ -16,7 +16,7 @@ from zeroidle.store.batch import Batch
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
 from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
-from zeroidle.store.rows import Row, delivery_row, job_row, phases_text, worker_row
+from zeroidle.store.rows import Row, delivery_row, ended_row, job_row, phases_text, waiting_row, worker_row
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import Before, State, Told
 
@@ -36,7 +36,7 @@ class _Group:
     new: set[int] = field(default_factory=set)
     undo: list[tuple[Literal["added", "ended", "revived"], Job, Before | None]] = field(default_factory=list)
     ended: list[tuple[Job, str | None]] = field(default_factory=list)
-    revived: list[int] = field(default_factory=list)
+    revived: set[int] = field(default_factory=set)
     chunks: list[Row] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
     reads: dict[int, int] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Changes:
         group = self._group
         group.jobs[job.seq] = job
         group.undo.append(("revived", job, None))
-        group.revived.append(job.seq)
+        group.revived.add(job.seq)
         group.counters.add(job.endpoint)
         if job.idempotency_key is not None:
             self.keys[job.endpoint, job.idempotency_key] = job
@@ -257,8 +257,8 @@ class Changes:
 
     def _rows(self, group: _Group) -> Batch:
         batch = Batch(chunks=group.chunks, keys=group.keys, files=group.files, keep_workers=group.keep_workers)
-        for seq, job in group.jobs.items():
-            batch.jobs.append(job_row(job, self._forget_at(job), batch.bodies, seq in group.new))
+        for job in group.jobs.values():
+            self._add_row(batch, group, job)
         batch.notes = [(phase, seq) for seq, phase in group.notes]
         batch.reads = [(n, seq) for seq, n in group.reads.items()]
         for name in group.counters:
@@ -267,9 +267,23 @@ class Changes:
         batch.deliveries = [delivery_row(delivery) for delivery in group.deliveries.values()]
         batch.workers = list(group.workers.values())
         batch.forget = json.dumps(group.forget) if group.forget else None
-        batch.revived = json.dumps(group.revived) if group.revived else None
+        batch.revived = json.dumps(list(group.revived)) if group.revived else None
         batch.forget_deliveries = json.dumps(group.forget_deliveries) if group.forget_deliveries else None
         return batch
+
+    def _add_row(self, batch: Batch, group: _Group, job: Job) -> None:
+        new = job.seq in group.new
+        row = waiting_row(job, batch.bodies) if new else None
+        if row is not None:
+            batch.waiting.append(row)
+            return
+        forget_at = self._forget_at(job)
+        # The end alone does not say what a retry has changed.
+        row = None if new or job.seq in group.revived else ended_row(job, forget_at, batch.bodies)
+        if row is not None:
+            batch.ended.append(row)
+        else:
+            batch.jobs.append(job_row(job, forget_at, batch.bodies, new))
 
     def _forget_at(self, job: Job) -> float | None:
         if job.finished_at is None:

@@ -127,6 +127,10 @@ class WorkerStore(Protocol):
     async def finish(self, lease: Lease, outcome: Outcome) -> bool:
         """Records the result, once; answers whether it counted."""
 
+    async def finish_many(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Like `finish` for each of several results whose outputs are small, with one wait for the disk: either all
+        that count are recorded, or none and it raises."""
+
     async def release(self, leases: Sequence[Lease], lost: bool, reason: str) -> list[Job]:
         """Gives jobs back. `lost` (the worker died) uses up one of the job's retries, and when none is left the job
         ends as FAILED with `reason`; otherwise it is queued again at the front. Answers the jobs that changed."""

@@ -1,7 +1,25 @@
--- Named queries; "{rows}" is filled with one group of placeholders per row.
+-- Named queries; "{rows}" is filled with one group of placeholders per row. A row of NULLs only fills a statement up
+-- to its size and does nothing.
+
+-- name: insert_waiting
+-- Writes new jobs that have nothing special about them.
+INSERT INTO job (
+  seq, id, endpoint, created_at, queued_at, expires_at, phases, input,
+  status, lease_until, attempt, losses, chunks, chunks_read
+)
+SELECT *, 'IN_QUEUE', 0, 0, 0, 0, 0 FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+
+-- name: update_ended
+-- Ends known jobs that ran and have no error; -1 stands for no log range.
+UPDATE job SET
+  status = v.column2, started_at = v.column3, finished_at = v.column4, forget_at = v.column5, attempt = v.column6,
+  losses = v.column7, worker_id = v.column8, output = v.column9, chunks = v.column10, chunks_read = v.column11,
+  log_start = nullif(v.column12, -1), log_end = nullif(v.column13, -1), phases = v.column14,
+  lease_until = 0, error = NULL, progress = NULL
+FROM (VALUES {rows}) v WHERE job.seq = v.column1
 
 -- name: upsert_job
--- Writes new jobs and the changed columns of known ones; rows of NULLs pad a statement to its size and are skipped.
+-- Writes new jobs and the changed columns of known ones, whatever they are.
 INSERT INTO job (
   seq, id, endpoint, status, created_at, queued_at, started_at, finished_at, expires_at, forget_at, lease_until,
   attempt, losses, worker_id, output, error, progress, chunks, chunks_read, log_start, log_end, phases,

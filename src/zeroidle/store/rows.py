@@ -34,6 +34,53 @@ def _text(value: str | None) -> str | None:
     return None if value is None else text(value)
 
 
+def waiting_row(job: Job, bodies: list[Row]) -> Row | None:
+    """The row of a new job in the order of insert_waiting; None when there is more to write of it."""
+    if (
+        job.status is not Status.IN_QUEUE
+        or job.attempt
+        or job.sync
+        or job.webhook is not None
+        or job.idempotency_key is not None
+        or job.envelope is not None
+        or not _plain(job.policy)
+    ):
+        return None
+    return (
+        job.seq,
+        job.id,
+        job.endpoint,
+        job.created_at,
+        job.queued_at,
+        job.expires_at,
+        phases_text(job.phases),
+        _put_payload(job.input, 2 * job.seq, bodies),
+    )
+
+
+def ended_row(job: Job, forget_at: float | None, bodies: list[Row]) -> Row | None:
+    """The row of a known job's end in the order of update_ended; None when there is more to write of it."""
+    if forget_at is None or job.started_at is None or job.output is None or job.error is not None:
+        return None
+    start, end = job.log_range or (-1, -1)
+    return (
+        job.seq,
+        job.status._value_,
+        job.started_at,
+        job.finished_at,
+        forget_at,
+        job.attempt,
+        job.losses,
+        job.worker_id,
+        _put_payload(job.output, 2 * job.seq + 1, bodies),
+        job.chunks,
+        job.chunks_read,
+        start,
+        end,
+        phases_text(job.phases),
+    )
+
+
 def job_row(job: Job, forget_at: float | None, bodies: list[Row], new: bool) -> Row:
     """The row of a job in the order of upsert_job; payloads that do not fit in it go to `bodies`."""
     final = job.finished_at is not None
@@ -89,9 +136,13 @@ def payload_of(value: Value, data: Value) -> Payload | None:
     return data if isinstance(data, bytes) else None
 
 
+def _plain(policy: Policy) -> bool:
+    return not policy.low_priority and policy.execution_timeout_ms is None and policy.ttl_ms is None
+
+
 def _options(job: Job) -> str | None:
     options: dict[str, object] = {}
-    if job.policy is not _NO_POLICY and job.policy != _NO_POLICY:
+    if not _plain(job.policy):
         policy = job.policy
         options["policy"] = (policy.execution_timeout_ms, policy.ttl_ms, policy.low_priority)
     if job.sync:

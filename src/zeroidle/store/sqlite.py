@@ -319,6 +319,20 @@ class SqliteStore:
         await self._changes.durable()
         return True
 
+    async def finish_many(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Like `finish` for each of several small results, with one wait for the disk."""
+        self._check_open()
+        now = time.time()
+        counted = []
+        for lease, outcome in results:
+            if outcome.error is not None or outcome.log_range is not None:
+                error = None if outcome.error is None else text(outcome.error)
+                outcome = replace(outcome, error=error, log_range=sound_range(outcome.log_range))
+            counted.append(self._state.finish(lease, outcome, outcome.output, now) is not None)
+        if any(counted):
+            await self._changes.durable()
+        return counted
+
     async def _finish_large(self, lease: Lease, job: Job, outcome: Outcome, given: Payload, now: float) -> bool:
         output, body = given, None
         try:

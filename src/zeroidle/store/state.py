@@ -105,8 +105,7 @@ class State:
         if not job.created_at:
             job.created_at = now
         job.queued_at = now
-        ttl_ms = job.policy.ttl_ms
-        job.expires_at = job.created_at + (ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s)
+        job.expires_at = job.created_at + self._ttl_s(job)
         job.phases.append(Phase("queued", now))
         self._enter(queue, job, job.expires_at)
         queue.line(job)[job.id] = job
@@ -141,8 +140,7 @@ class State:
             raise Conflict(f"The job is {job.status}; only a FAILED or TIMED_OUT job can be tried again.")
         now = self._tick(now)
         queue = self.queue(job.endpoint)
-        ttl_ms = job.policy.ttl_ms
-        job.expires_at = now + (ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s)
+        job.expires_at = now + self._ttl_s(job)
         job.status, job.queued_at, job.losses = IN_QUEUE, now, 0
         job.started_at = job.finished_at = job.worker_id = job.log_range = None
         job.output = job.error = job.progress = None
@@ -425,8 +423,11 @@ class State:
         return (job.started_at or 0.0) + self._timeout_s(job)
 
     def _too_old(self, job: Job) -> str:
-        lived_s = (job.expires_at or 0.0) - job.created_at
-        return f"The job was not finished within its time to live of {lived_s:g} s."
+        return f"The job was not finished within its time to live of {self._ttl_s(job):g} s."
+
+    def _ttl_s(self, job: Job) -> float:
+        ttl_ms = job.policy.ttl_ms
+        return ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s
 
 
 def _close(job: Job, name: str, now: float) -> Phase | None:
