@@ -30,9 +30,26 @@ _CHANGES = 3
 
 def resolve(volume: Volume, weights: Weights, upgrade: bool = False) -> Manifest:
     """The exact files of a request: what it is pinned to, else by the network, remembered. Raises SourceError."""
-    known = None if upgrade else volume.pinned(weights)
-    if known is not None:
-        return known
+    if upgrade:
+        return _look_up(volume, weights)
+    options = volume.options
+    while True:
+        known = volume.pinned(weights)
+        if known is not None:
+            return known
+        # The looking up is done once as well: many workers that start together would be refused by a hub's limits.
+        found = acquire(volume.layout, f"look-{weights.key}", volume.owner, volume.beater, volume.watch,
+                        options.ttl_s, dict)  # fmt: skip
+        if isinstance(found, Lease):
+            try:
+                return volume.pinned(weights) or _look_up(volume, weights)
+            finally:
+                found.release()
+        if volume.cancel.wait(options.poll_s):
+            raise Cancelled()
+
+
+def _look_up(volume: Volume, weights: Weights) -> Manifest:
     manifest = origin_of(weights.parsed).resolve(weights, volume.options.backoff())
     markers.remember(volume.layout, weights, manifest)
     return manifest
