@@ -16,8 +16,9 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from tests.delivery.receiver import Got, Receiver, fine, gate, statuses
+from zeroidle.delivery.receiver import DOWN_AFTER
 from zeroidle.delivery.retries import Schedule
-from zeroidle.delivery.webhook import DOWN_AFTER, WebhookSender
+from zeroidle.delivery.webhook import WebhookSender
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound
 from zeroidle.job import Job, Status, new_job_id

@@ -7,14 +7,12 @@ import dataclasses
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from zeroidle.delivery.client import ANSWER_S, Answer, Client
+from zeroidle.delivery.receiver import QUEUE, SLOW_S, Receiver, name_of
 from zeroidle.delivery.retries import DAY, Schedule, retry_after_s
 from zeroidle.delivery.signature import Signer, blocks, load_secret
 from zeroidle.errors import ConfigError, NotFound, StoreError
@@ -23,44 +21,11 @@ from zeroidle.store.protocol import Delivery, JobEvent, Store
 
 log = logging.getLogger(__name__)
 
-#: Rows that are read at once, rows that are kept in memory, and of these for one receiver.
-PAGE, KNOWN, KNOWN_PER_HOST = 64, 256, 64
-
-#: A receiver that takes longer than this for one webhook is slow: what waits for it in the store is moved to a later
-#: time, so that it does not stand before the webhooks of others. The first such pause and the longest, in seconds.
-SLOW_S, PAUSE_S = 1.0, (2.0, 60.0)
-
-#: After so many failures in a row a receiver counts as down: one try at a time, and a pause of at most so many
-#: seconds after each, in which its other webhooks wait without being tried.
-DOWN_AFTER, DOWN_S = 3, 300.0
+#: Rows that are read at once, and rows that are kept in memory.
+PAGE, KNOWN = 64, 256
 
 #: Pause before something that the store or the disk refused is tried again, and what `close` waits for.
 AGAIN_S, CLOSE_S = 5.0, 5.0
-
-#: Answers of a receiver that speak of one webhook only, not of the receiver.
-_FINE = frozenset(range(200, 500)) - {408, 429}
-
-@dataclass(eq=False, slots=True)
-class _Host:
-    """One receiver (scheme, name and port). `active` holds the start of each send; times are in Unix seconds."""
-
-    queue: deque[Delivery] = field(default_factory=deque)
-    active: dict[str, float] = field(default_factory=dict)
-    failures: int = 0
-    down_until: float = 0.0
-    pause_s: float = PAUSE_S[0]
-
-    def slow(self, now: float) -> bool:
-        """Whether one of its sends takes long."""
-        return any(now - since > SLOW_S for since in self.active.values())
-
-    def back_at(self, now: float) -> float:
-        """When a webhook of a receiver that is down is looked at again: spread, so that not all come at once."""
-        return self.down_until + random.random() * (self.down_until - now)
-
-    def unused(self, now: float) -> bool:
-        """Whether nothing is lost when it is forgotten."""
-        return not self.queue and not self.active and self.down_until < now
 
 
 class WebhookSender:
@@ -89,7 +54,7 @@ class WebhookSender:
         self._at_once = at_once
         self._signer: Signer | None = None
         self._client = Client(answer_s)
-        self._hosts: dict[str, _Host] = {}
+        self._receivers: dict[str, Receiver] = {}
         self._known: set[str] = set()
         self._active = 0
         self._filling = False
@@ -124,7 +89,7 @@ class WebhookSender:
         if delivery_id not in self._known:
             found = dataclasses.replace(found, state="pending", attempts=0, next_at=time.time(), delivered_at=None)
             await self._store.save_delivery(found)
-            self._host(found.url).down_until = 0.0
+            self._receiver(found.url).down_until = 0.0
             self._poke()
         return found
 
@@ -175,21 +140,13 @@ class WebhookSender:
         return len(due) > 0 and len(due) == len(fresh) and len(left) == len(later)
 
     def _take(self, row: Delivery, now: float) -> bool:
-        """Puts a row into the queue of its receiver. When that is full it is left where it is, and given a later time
-        when the receiver is slow or down."""
-        host = self._host(row.url)
-        if host.down_until > now:
-            row.next_at = host.back_at(now)
-        elif len(host.queue) < KNOWN_PER_HOST:
+        taken = self._receiver(row.url).take(row, now)
+        if taken:
             self._known.add(row.id)
-            host.queue.append(row)
-            return True
-        elif host.slow(now):
-            row.next_at = now + host.pause_s * (1 + random.random())
-        return False
+        return taken
 
-    def _host(self, url: str) -> _Host:
-        return self._hosts.setdefault(_name(url), _Host())
+    def _receiver(self, url: str) -> Receiver:
+        return self._receivers.setdefault(name_of(url), Receiver())
 
     def _wake_at(self, at: float | None) -> None:
         if self._timer is not None:
@@ -202,37 +159,33 @@ class WebhookSender:
 
     def _pump(self) -> None:
         """Starts as many sends as are allowed, one for each receiver in turn."""
-        started = not self._closed
+        started, now = not self._closed, time.time()
         while started and self._active < self._at_once:
             started = False
-            for host in self._hosts.values():
-                limit = 1 if host.failures >= DOWN_AFTER else self._per_host
-                if host.queue and len(host.active) < limit and self._active < self._at_once:
-                    row = host.queue.popleft()
-                    host.active[row.id] = time.time()
+            for receiver in self._receivers.values():
+                if self._active < self._at_once and (row := receiver.next(self._per_host, now)) is not None:
                     self._active += 1
-                    self._spawn(self._send(host, row))
+                    self._spawn(self._send(receiver, row))
                     started = True
 
-    async def _send(self, host: _Host, row: Delivery) -> None:
+    async def _send(self, receiver: Receiver, row: Delivery) -> None:
         answer = None
         try:
             try:
                 answer = await self._post(row)
             finally:
-                slow = time.time() - host.active.pop(row.id) > SLOW_S
-                host.pause_s = min(PAUSE_S[1], 2 * host.pause_s) if slow else PAUSE_S[0]
+                receiver.sent(row, time.time())
                 self._active -= 1
             if answer is not None:
-                self._judge(host, row, answer)
+                self._judge(receiver, row, answer)
             self._pump()  # the next one does not wait for the disk
             await self._keep(row)
         finally:
             self._known.discard(row.id)
-        if len(host.queue) < KNOWN_PER_HOST // 2:
+        if len(receiver.queue) < QUEUE // 2:
             self._poke()
-        if host.unused(time.time()) and self._hosts.get(name := _name(row.url)) is host:
-            del self._hosts[name]
+        if receiver.unused(time.time()) and self._receivers.get(name := name_of(row.url)) is receiver:
+            del self._receivers[name]
         if row.state != "pending":
             await self._note(row, answer)
 
@@ -265,37 +218,26 @@ class WebhookSender:
     def _secrets(self) -> str:
         return self._secret if self._secret is not None else load_secret(self._spool.parent / "webhook.secret")
 
-    def _judge(self, host: _Host, row: Delivery, answer: Answer) -> None:
-        """Writes into the row, and into what is known of the receiver, what came of a try."""
+    def _judge(self, receiver: Receiver, row: Delivery, answer: Answer) -> None:
+        """Writes into the row what came of a try."""
         now = time.time()
         row.attempts += 1
         row.last_status = answer.status
         row.last_error = None if answer.taken else str(answer)
-        host.failures = 0 if answer.status in _FINE else host.failures + 1
+        wait_s = self._schedule.next_try_s(row.attempts, random.random(), retry_after_s(answer.retry_after, now))
+        for other in receiver.judge(answer, wait_s, now):
+            self._spawn(self._put_back(other))
         if answer.taken:
             row.state, row.delivered_at, row.next_at = "delivered", now, now
             log.info("webhook.delivered id=%s job=%s attempts=%d", row.id, row.job_id, row.attempts)
             return
-        wait_s = self._schedule.next_try_s(row.attempts, random.random(), retry_after_s(answer.retry_after, now))
         row.next_at = now + wait_s
-        if host.failures >= DOWN_AFTER:
-            host.down_until = now + min(wait_s, DOWN_S)
         if answer.final or self._schedule.given_up(row.created_at, row.next_at):
             row.state, row.next_at = "dead", now
-        if host.down_until > now:
-            self._give_up_queue(host)
         log.warning(
             "webhook.failed id=%s job=%s host=%s attempts=%d state=%s error=%r",
-            row.id, row.job_id, _name(row.url), row.attempts, row.state, row.last_error,
+            row.id, row.job_id, name_of(row.url), row.attempts, row.state, row.last_error,
         )  # fmt: skip
-
-    def _give_up_queue(self, host: _Host) -> None:
-        """A receiver that is down: what waits for it goes back to the store, untried."""
-        now = time.time()
-        while host.queue:
-            row = host.queue.popleft()
-            row.next_at = host.back_at(now)
-            self._spawn(self._put_back(row))
 
     async def _put_back(self, row: Delivery) -> None:
         await self._keep(row)
@@ -327,12 +269,3 @@ class WebhookSender:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("webhook.task_failed", exc_info=exc)
-
-
-def _name(url: str) -> str:
-    """Scheme, host and port; nothing that may be secret."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "not a URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

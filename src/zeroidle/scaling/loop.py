@@ -15,14 +15,13 @@ from zeroidle.job import Job, Status
 from zeroidle.scaling.expiry import ExpiryClock
 from zeroidle.scaling.life import Life
 from zeroidle.scaling.pool import Pool
+from zeroidle.scaling.restart import close_records, take_back
 from zeroidle.scaling.state import ScalingState
 from zeroidle.scaling.waits import last_lines, ran_s, start_phases
-from zeroidle.store.protocol import JobEvent, Lease, Store
+from zeroidle.store.protocol import JobEvent, Store
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
 log = logging.getLogger(__name__)
-
-_ALL = 1_000_000
 
 #: How long a worker that was asked to end may take before it is killed, in seconds.
 STOP_GRACE_S = 5.0
@@ -62,9 +61,11 @@ class ScalingLoop:
 
     async def start(self) -> None:
         """Takes up what an earlier plane left, whose workers are gone, and begins to decide."""
-        await self._read_records()
+        for name, boot_s in (await close_records(self.store)).items():
+            if pool := self._pool(name):
+                pool.boot_s = boot_s
         for name in self.endpoints:
-            await self._take_back(name)
+            await take_back(self.store, name)
         self.store.listen(self._on_job)
         self._registry.listen(self._on_worker)
         self._fleet.on_exit(self._on_exit)
@@ -324,26 +325,6 @@ class ScalingLoop:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("scaling.task_failed", exc_info=exc)
-
-    async def _take_back(self, name: str) -> None:
-        """Puts back in the queue what was in progress when an earlier plane ended. It was not the jobs' fault."""
-        jobs = await self.store.list_jobs(name, Status.IN_PROGRESS, limit=_ALL)
-        leases = [Lease(name, job.id, job.worker_id or "", job.attempt) for job in jobs]
-        if leases:
-            log.info("jobs.taken_back endpoint=%s n=%d", name, len(leases))
-            await self.store.release(leases, False, "The plane ended while the job was in progress.")
-
-    async def _read_records(self) -> None:
-        boots: dict[str, list[float]] = {}
-        for record in await self.store.list_workers(limit=200):
-            if record.ready_at is not None:
-                boots.setdefault(record.endpoint, []).append(record.ready_at - record.started_at)
-            if record.state != "gone":
-                record.state, record.exit = "gone", "the plane ended"
-                await self.store.save_worker(record)
-        for name, times in boots.items():
-            if pool := self._pool(name):
-                pool.boot_s = sum(times[:5]) / len(times[:5])
 
 
 def _loss(worker_id: str, exit: Exit, text: str) -> str:
