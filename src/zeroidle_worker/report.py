@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
+import sys
+import time
 from typing import Any, Dict, Optional, Tuple
 
 from zeroidle_worker import wire
@@ -12,6 +15,12 @@ from zeroidle_worker.current import Running
 from zeroidle_worker.encode import NotJson, encode
 from zeroidle_worker.link import Gone, Link
 from zeroidle_worker.outcome import Outcome, failed, log_text
+
+
+#: The most memory that the process has used is told with the first result after so many seconds.
+RSS_EVERY_S = 1.0
+
+_value = json.JSONDecoder().decode
 
 
 class Reporter:
@@ -22,28 +31,26 @@ class Reporter:
         self._spool = spool
         self._worker_id = worker_id
         self._numbers = itertools.count(1)
-        try:
-            # A descriptor of our own: the handler may close or redirect standard output.
-            self._log_fd = os.dup(1)
-        except OSError:
-            self._log_fd = -1
+        self._log_fd = _log_fd()
+        self._rss_told_at = 0.0
 
     def log_offset(self) -> Optional[int]:
-        """Where the worker's log ends now, in bytes; None when standard output is not a file."""
-        try:
-            stat = os.fstat(self._log_fd)
-        except OSError:
-            return None
-        return stat.st_size if stat.st_mode & 0o170000 == 0o100000 else None
+        """Where the worker's log ends now, in bytes; None when standard output is not a log file."""
+        # Moving the offset of a file that is only appended to changes nothing, and costs a quarter of a stat.
+        return None if self._log_fd < 0 else os.lseek(self._log_fd, 0, os.SEEK_END)
 
     def done(self, running: Running, outcome: Outcome, run_s: float, log_start: Optional[int]) -> None:
         """Puts the end of a job into the link's buffer; the caller flushes."""
+        body = outcome.body
         header: Dict[str, Any] = {"id": running.id, "attempt": running.attempt, "run_s": round(run_s, 6)}
         if log_start is not None:
-            header["log"] = [log_start, self.log_offset() or log_start]
+            header["log"] = [log_start, self.log_offset()]
         if outcome.refresh:
             header["refresh"] = True
-        body = outcome.body
+        now = time.monotonic()
+        if now - self._rss_told_at >= RSS_EVERY_S:
+            self._rss_told_at = now
+            header["rss"] = peak_rss_bytes()
         if len(body) >= wire.LARGE:
             try:
                 header["path"], body = self._file(body), b""
@@ -96,11 +103,30 @@ class Reporter:
         return path
 
 
+def peak_rss_bytes() -> int:
+    """The most memory that this process has held at once."""
+    from resource import RUSAGE_SELF, getrusage
+
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _log_fd() -> int:
+    """A descriptor of our own for the log, because the handler may close or redirect standard output; -1 when that is
+    not a file that is only appended to."""
+    try:
+        stat = os.fstat(1)
+        if stat.st_mode & 0o170000 != 0o100000 or not fcntl.fcntl(1, fcntl.F_GETFL) & os.O_APPEND:
+            return -1
+        return os.dup(1)
+    except OSError:
+        return -1
+
+
 def read_job(frame: wire.Frame) -> Dict[str, Any]:
     """The job that a JOB frame holds. Raises ValueError, RecursionError or OSError when it cannot be read."""
     path = frame.header.get("path")
     if path is None:
-        job = json.loads(frame.body)
+        job = _value(frame.body.decode())
     else:
         with open(path, "rb") as file:
             large = json.loads(file.read())

@@ -13,7 +13,7 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | FAILED   | to plane  | reason (short word), message                              | traceback text                |
 | TAKE     | to plane  | n: how many more jobs it will take (absolute credit)      | -                             |
 | JOB      | to worker | id, attempt, path?, deadline? (Unix seconds)              | the job as JSON object        |
-| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?    | {"output"} or {"error"} as JSON |
+| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?, rss? (peak bytes) | {"output"} or {"error"} as JSON |
 | STREAM   | to plane  | id, attempt, path?                                        | the chunk as JSON value       |
 | PROGRESS | to plane  | id, attempt                                               | the progress as JSON value    |
 | RELEASE  | to plane  | ids: jobs that were handed out and not begun              | -                             |
@@ -45,8 +45,11 @@ LARGE = 256 * 1024
 #: No frame is longer: a longer one means that the peer does not speak this protocol.
 MAX_FRAME = 64 * 1024 * 1024
 
-_HEAD = struct.Struct(">IBI")
+#: What stands before the header: length of the rest, kind, length of the header.
+HEAD = struct.Struct(">IBI")
+
 _json = json.JSONEncoder(separators=(",", ":")).encode
+_value = json.JSONDecoder().decode  # spares json.loads' guess at the encoding
 
 
 class Frame(NamedTuple):
@@ -64,7 +67,7 @@ class ProtocolError(Exception):
 def pack(kind: int, header: Optional[Dict[str, Any]] = None, body: bytes = b"") -> bytes:
     """The bytes of one frame."""
     head = _json(header).encode() if header else b"{}"
-    return _HEAD.pack(5 + len(head) + len(body), kind, len(head)) + head + body
+    return HEAD.pack(5 + len(head) + len(body), kind, len(head)) + head + body
 
 
 class Unpacker:
@@ -87,14 +90,14 @@ class Unpacker:
 def _first(buffer: bytearray) -> Tuple[Optional[Frame], int]:
     if len(buffer) < 9:
         return None, 0
-    length, kind, head_len = _HEAD.unpack_from(buffer)
+    length, kind, head_len = HEAD.unpack_from(buffer)
     if length > MAX_FRAME or head_len + 5 > length or not HELLO <= kind <= DRAIN:
         raise ProtocolError("not a frame: length %d, kind %d, header %d" % (length, kind, head_len))
     end = 4 + length
     if len(buffer) < end:
         return None, 0
     try:
-        header = json.loads(bytes(buffer[9 : 9 + head_len]))
+        header = _value(buffer[9 : 9 + head_len].decode())
     except ValueError as exc:
         raise ProtocolError("the header of a frame is not JSON") from exc
     if not isinstance(header, dict):
