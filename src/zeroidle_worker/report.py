@@ -16,7 +16,6 @@ from zeroidle_worker.encode import NotJson, encode
 from zeroidle_worker.link import Gone, Link
 from zeroidle_worker.outcome import Outcome, failed, log_text
 
-
 #: The most memory that the process has used is told with the first result after so many seconds.
 RSS_EVERY_S = 1.0
 

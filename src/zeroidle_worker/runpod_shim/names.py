@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 #: Names of the real package (1.12.0) that the light one lacks: modules with everything below them, and attributes.
 _REAL = {
     "runpod": (
-        "api", "cli", "endpoint", "error", "http_client", "tracer", "user_agent", "AsyncioEndpoint", "AsyncioJob",
+        "api", "cli", "endpoint", "error", "http_client", "user_agent", "AsyncioEndpoint", "AsyncioJob",
         "Endpoint", "SSH_KEY_PATH", "check_credentials", "get_credentials", "set_credentials",
         "create_container_registry_auth", "create_endpoint", "create_pod", "create_template",
         "delete_container_registry_auth", "get_endpoints", "get_gpu", "get_gpus", "get_pod", "get_pods", "get_user",
