@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from zeroidle.cli.banner import banner, banner_json
 from zeroidle.cli.output import note, style
+from zeroidle.cli.reloading import Reloader
 from zeroidle.endpoint import Endpoint
 from zeroidle.insight.facts import EndpointFacts
 from zeroidle.insight.gather import Sources
@@ -34,8 +36,9 @@ def serve(
     grace_s: float,
     quiet: bool = False,
     as_json: bool = False,
+    reload: Callable[[], dict[str, Endpoint]] | None = None,
 ) -> int:
-    """Serves until a signal comes; answers the exit status."""
+    """Serves until a signal comes; answers the exit status. `reload` reads the project anew when a file changes."""
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO,
         format=style("%(asctime)s %(message)s", "2", sys.stderr),
@@ -43,7 +46,7 @@ def serve(
         stream=sys.stderr,
     )
     plane = Plane(endpoints, data, host, port)
-    main = _main(plane, grace_s, as_json)
+    main = _main(plane, grace_s, as_json, reload)
     try:
         import uvloop
     except ImportError:
@@ -51,14 +54,17 @@ def serve(
     return uvloop.run(main)
 
 
-async def _main(plane: Plane, grace_s: float, as_json: bool) -> int:
+async def _main(plane: Plane, grace_s: float, as_json: bool, reload: Callable[[], dict[str, Endpoint]] | None) -> int:
     signals = Signals()
     await plane.start()
     try:
         needs_key = not is_loopback(plane.host) or bool(await plane.store.list_keys())
         print((banner_json if as_json else banner)(plane, needs_key), flush=True)
         Reporter(plane)
+        watching = None if reload is None else asyncio.create_task(Reloader(plane, reload, Path.cwd()).run())
         await signals.wait()
+        if watching is not None:
+            watching.cancel()
     finally:
         await _close(plane, signals, grace_s)
     return 0 if signals.count < 2 else _FORCED_STATUS

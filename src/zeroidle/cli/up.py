@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 from zeroidle.cli.output import add_json
@@ -29,6 +30,7 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace", metavar="TIME", default="30s", help="how long running jobs may go on after Ctrl-C (default: 30s)"
     )
+    parser.add_argument("--reload", action="store_true", help="take over changed code and settings at once")
     parser.add_argument("--quiet", action="store_true", help="do not log what happens to workers")
     add_json(parser)
     group = parser.add_argument_group("settings of all endpoints (they win over zeroidle.toml)")
@@ -65,11 +67,15 @@ def up(args: argparse.Namespace) -> int:
     every = {name.removeprefix("every_"): value for name, value in vars(args).items() if name.startswith("every_")}
     data = Path(args.data or os.environ.get("ZEROIDLE_DATA") or DATA_NAME).expanduser().absolute()
     flags = Flags.parse(every, args.env, args.sets, os.environ)
-    endpoints = load(args.target, flags, Path.cwd(), cache=data / "describe")
+    read = partial(load, args.target, flags, Path.cwd(), cache=data / "describe")
+    endpoints = read()
 
     from zeroidle.cli.serving import serve
 
-    return serve(endpoints, data, args.host, args.port, grace_s=grace_s, quiet=args.quiet, as_json=args.json)
+    return serve(
+        endpoints, data, args.host, args.port, grace_s=grace_s, quiet=args.quiet, as_json=args.json,
+        reload=read if args.reload else None,
+    )  # fmt: skip
 
 
 def _port(text: str) -> int:

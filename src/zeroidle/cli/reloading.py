@@ -1,0 +1,114 @@
+"""`zeroidle up --reload`: takes over changed code and settings; waiting jobs stay, running ones end on the old code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from zeroidle.cli.output import note, style
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import Error
+from zeroidle.serve import Plane
+
+#: How often the files are looked at. A save is many changes: what is still changing is looked at once more.
+EVERY_S = 0.25
+
+_SUFFIXES = (".py", ".toml", ".env", ".json", ".yaml", ".yml", ".txt")
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist", "build"})
+_MAX_FILES = 5000
+
+Stamps = dict[str, tuple[int, int]]
+
+
+class Reloader:
+    """Watches the folders of the endpoints and `cwd`. `load` reads the project anew and raises Error."""
+
+    def __init__(self, plane: Plane, load: Callable[[], dict[str, Endpoint]], cwd: Path) -> None:
+        self._plane = plane
+        self._load = load
+        self._cwd = cwd
+
+    async def run(self) -> None:
+        """Watches until it is cancelled."""
+        seen = await asyncio.to_thread(self._look)
+        while True:
+            await asyncio.sleep(EVERY_S)
+            now = await asyncio.to_thread(self._look)
+            if now == seen:
+                continue
+            await asyncio.sleep(EVERY_S / 5)
+            settled = await asyncio.to_thread(self._look)
+            changed = sorted(path for path in {*seen, *settled} if seen.get(path) != settled.get(path))
+            seen = settled
+            if changed:
+                await self._take_over(changed)
+
+    def _look(self) -> Stamps:
+        roots = {str(endpoint.root) for endpoint in self._plane.endpoints.values()}
+        return stamps([*roots, str(self._cwd)])
+
+    async def _take_over(self, changed: list[str]) -> None:
+        what = self._named(changed)
+        try:
+            fresh = await asyncio.to_thread(self._load)
+        except Error as exc:
+            note(style(f"{what} changed. {exc.message}", "31", sys.stderr))
+            note("The endpoints go on as they were; save again when it is corrected.")
+            return
+        reloaded = self._apply(fresh, changed)
+        note(f"{what} changed; reloaded {', '.join(reloaded) or 'nothing'}.")
+
+    def _named(self, changed: list[str]) -> str:
+        names = ", ".join(os.path.relpath(path, self._cwd) for path in changed[:3])
+        return names + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+
+    def _apply(self, fresh: dict[str, Endpoint], changed: list[str]) -> list[str]:
+        """Puts the new endpoints in the place of the old; answers the names of those that are new or begin anew."""
+        old = dict(self._plane.endpoints)
+        roots = [endpoint.root for endpoint in old.values()]
+        # What belongs to no endpoint's folder is shared: all of them may import it.
+        shared = any(not any(Path(path).is_relative_to(root) for root in roots) for path in changed)
+        reloaded = []
+        for name in old.keys() - fresh.keys():
+            del self._plane.endpoints[name]
+            self._plane.scaling.reload(name)
+        for name, endpoint in fresh.items():
+            self._plane.endpoints[name] = endpoint
+            mine = any(Path(path).is_relative_to(endpoint.root) for path in changed)
+            if shared or mine or endpoint != old.get(name):
+                self._plane.scaling.reload(name)
+                reloaded.append(name)
+        return reloaded
+
+
+def stamps(roots: Iterable[str]) -> Stamps:
+    """Modification time (ns) and size of every source file below the folders; hidden folders and environments are
+    left out."""
+    found: Stamps = {}
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            folders[:] = [
+                name
+                for name in folders
+                if not name.startswith(".")
+                and name not in _SKIPPED
+                and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")
+            ]
+            for name in files:
+                if name.endswith(_SUFFIXES):
+                    path = os.path.join(folder, name)
+                    try:
+                        status = os.stat(path)
+                    except OSError:  # removed in between
+                        continue
+                    found[path] = (status.st_mtime_ns, status.st_size)
+            if len(found) > _MAX_FILES:
+                return found
+    return found
+
+
+def _skipped(folder: str, name: str) -> bool:
+    return name.startswith(".") or name in _SKIPPED or os.path.exists(f"{folder}/{name}/pyvenv.cfg")
