@@ -6,15 +6,26 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from zeroidle.errors import StoreError
-from zeroidle.gateway.worker_report import job_keys, job_parts
+from zeroidle.gateway.worker_frames import (
+    HELLO_MAX_BYTES,
+    Done,
+    Failed,
+    FrameReader,
+    Head,
+    Hello,
+    PhaseSaid,
+    Progress,
+    Ready,
+    Release,
+    Stream,
+    Take,
+    job_frame,
+)  # fmt: skip
+from zeroidle.gateway.worker_results import AGAIN_S, Results
 from zeroidle.gateway.worker_session import WorkerSession
-from zeroidle.job import Job, Spooled
-from zeroidle.store.protocol import Outcome
 from zeroidle.worker import Worker, WorkerState
 from zeroidle_worker import wire
 
@@ -23,39 +34,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zeroidle.worker")
 
-#: A peer that has not said who it is after so long is cut off.
-HELLO_S = 10.0
-
 #: How long one claim waits before it is made anew.
 CLAIM_S = 3600.0
 
 #: How long the fleet has to tell a process's end after its connection was lost; then its jobs are given back.
-EXIT_S = 1.0
-
-#: Pause before something that the store refused is tried again.
-AGAIN_S = 1.0
+EXIT_S = 0.5
 
 #: More unhandled bytes than this stop the reading.
 INBOX_BYTES = 32 * 1024 * 1024
 
 
 class WorkerConnection(asyncio.Protocol):
-    """Frames are handled in order by one task, so a chunk is never overtaken by the end of its job; a result is
-    recorded beside it, so that the next job does not wait for the disk. It is the `Control` of its worker."""
+    """Frames are handled in order by one task, so a chunk is never overtaken by the end of its job. It is the
+    `Control` of its worker."""
 
     transport: asyncio.Transport
 
     def __init__(self, hub: WorkerSocket) -> None:
         self._hub = hub
-        self._unpacker = wire.Unpacker()
-        self._inbox: deque[wire.Frame] = deque()
+        self._frames = FrameReader(HELLO_MAX_BYTES)
+        self._inbox: deque[tuple[Head, bytes]] = deque()
         self._inbox_bytes = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
         self._session: WorkerSession | None = None
+        self._results: Results | None = None
         self._credit: int | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._told: set[tuple[str, int]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._giver: asyncio.Task[None] | None = None
@@ -65,19 +70,17 @@ class WorkerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for the worker's HELLO."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's inherits from nothing
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from asyncio's
         loop = asyncio.get_running_loop()
-        self._hello_timer = loop.call_later(HELLO_S, transport.close)
+        self._hello_timer = loop.call_later(self._hub.hello_s, transport.abort)
         self._reader = loop.create_task(self._read())
 
     def data_received(self, data: bytes) -> None:
         """Queues the frames that are complete."""
         try:
-            self._inbox.extend(self._unpacker.feed(data))
+            self._inbox.extend(self._frames.feed(data))
         except wire.ProtocolError as exc:
-            log.warning("worker.protocol_error id=%s error=%s", self._name, exc)
-            self.transport.abort()
-            return
+            self._refuse(exc)
         self._inbox_bytes += len(data)
         if self._inbox_bytes > INBOX_BYTES:
             self.transport.pause_reading()
@@ -101,28 +104,26 @@ class WorkerConnection(asyncio.Protocol):
         if self._reader:
             await asyncio.wait((self._reader,))
 
-    @property
-    def _name(self) -> str:
-        return self._session.worker.id if self._session else "?"
+    def _refuse(self, exc: wire.ProtocolError) -> None:
+        log.warning("worker.protocol_error id=%s error=%s", self._session.worker.id if self._session else "?", exc)
+        self.transport.abort()
 
     # -- Control
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """Asks the worker to stop one job."""
         self._told.add((job_id, attempt))
-        self._send(wire.CANCEL, {"id": job_id, "attempt": attempt})
+        if not self._closed:
+            self.transport.write(wire.pack(wire.CANCEL, {"id": job_id, "attempt": attempt}))
 
     def drain(self) -> None:
         """Hands out nothing more and asks the worker to end."""
         if self._giver:
             self._giver.cancel()
-        self._send(wire.DRAIN)
+        if not self._closed:
+            self.transport.write(wire.pack(wire.DRAIN))
         if self._session:
             self._session.retire()
-
-    def _send(self, kind: int, header: dict[str, Any] | None = None) -> None:
-        if not self._closed:
-            self.transport.write(wire.pack(kind, header))
 
     async def renew(self, now: float) -> None:
         """Extends the leases of the worker's jobs; asks it to stop those that are not its own any more."""
@@ -146,121 +147,81 @@ class WorkerConnection(asyncio.Protocol):
         try:
             while True:
                 while self._inbox:
-                    await self._handle(self._inbox.popleft())
+                    head, body = self._inbox.popleft()
+                    if type(head) is Done and self._results is not None:
+                        await self._results.add(head, body)
+                        self._told.discard((head.id, head.attempt))
+                    else:
+                        await self._handle(head, body)
+                if self._results:
+                    self._results.record()
+                self._room.set()
                 self._inbox_bytes = 0
                 if self._closed:
                     break
                 self.transport.resume_reading()
                 self._arrived.clear()
                 await self._arrived.wait()
+        except wire.ProtocolError as exc:
+            self._refuse(exc)
         except Exception:
-            log.exception("worker.frame_failed id=%s", self._name)
+            log.exception("worker.frame_failed")
             self.transport.abort()
         await self._end()
 
-    async def _handle(self, frame: wire.Frame) -> None:
-        session, head = self._session, frame.header
-        if session is None or frame.kind == wire.HELLO:
-            self._hello(frame)
-        elif frame.kind == wire.DONE:
-            await self._done(session, head, frame.body)
-        elif frame.kind == wire.TAKE:
-            self._set_credit(int(head["n"]))
-        elif frame.kind == wire.STREAM:
-            await session.chunk(head["id"], head["attempt"], await self._small(head, frame.body))
-        elif frame.kind == wire.PROGRESS:
-            await session.progress(head["id"], head["attempt"], await self._small(head, frame.body))
-        elif frame.kind == wire.RELEASE:
-            await self._released(session, head["ids"])
-        elif frame.kind == wire.PHASE:
-            session.phase(head["name"], head["start"], head.get("end"), head.get("note"))
-        elif frame.kind == wire.READY:
-            self._ready(session, int(head["concurrency"]), bool(head.get("cooperative")))
-        elif frame.kind == wire.FAILED:
-            text = frame.body.decode("utf-8", "replace").strip()
-            session.failed(str(head["reason"]), "\n".join(t for t in (str(head.get("message", "")), text) if t))
-
-    def _hello(self, frame: wire.Frame) -> None:
-        """Lets the worker in. It comes again on the same connection when it starts anew with the real SDK."""
-        head = frame.header
-        if frame.kind == wire.HELLO:
-            self._session = self._hub.enter(self, str(head.get("worker_id")), str(head.get("token")))
-        if self._session is None:
-            self._inbox.clear()
-            self.transport.close()
+    async def _handle(self, head: Head, body: bytes) -> None:
+        if isinstance(head, Hello):
+            self._hello(head)
             return
+        session, results = self._session, self._results
+        if session is None or results is None:
+            raise wire.ProtocolError("its first frame is not HELLO")
+        results.record()
+        if isinstance(head, Stream):
+            if head.path is not None:
+                path = results.file(head.path)
+                body = await asyncio.to_thread(path.read_bytes)
+                path.unlink(missing_ok=True)
+            take = session.progress if isinstance(head, Progress) else session.chunk
+            await take(head.id, head.attempt, body)
+        elif isinstance(head, Take):
+            self._credit = head.n
+        elif isinstance(head, Release):
+            await session.give_back(head.ids, False, "The worker gave the job back before it began it.")
+        elif isinstance(head, PhaseSaid):
+            session.phase(head.name, head.start, head.end, head.note)
+        elif isinstance(head, Ready):
+            self._ready(session, head)
+        elif isinstance(head, Failed):
+            trace = body.decode("utf-8", "replace").strip()
+            session.failed(head.reason, "\n".join(text for text in (head.message, trace) if text))
+
+    def _hello(self, head: Hello) -> None:
+        """Lets the worker in. It comes again on the same connection when it starts anew with the real SDK."""
+        session = self._hub.enter(self, head.worker_id, head.token)
+        if session is None or (self._session is not None and self._session.worker is not session.worker):
+            raise wire.ProtocolError("it does not prove to be a worker of this plane")
         if self._hello_timer:
             self._hello_timer.cancel()
-        worker = self._session.worker
-        worker.pid = worker.pid or head.get("pid")
-        worker.sdk = head.get("sdk") or worker.sdk
+        if self._session is None:
+            self._session, self._results = session, Results(session)
+        self._frames.max_bytes = wire.MAX_FRAME
+        worker = session.worker
+        worker.pid = worker.pid or head.pid
+        worker.sdk = head.sdk or worker.sdk
         worker.last_seen_at = time.time()
         worker.connected = True
-        if str(worker.sdk).startswith("real"):  # it takes its jobs over HTTP
+        if (worker.sdk or "").startswith("real"):  # it takes its jobs over HTTP
             worker.control = None if worker.control is self else worker.control
         else:
             worker.carrier, worker.control = "socket", self
 
-    def _ready(self, session: WorkerSession, concurrency: int, cooperative: bool) -> None:
+    def _ready(self, session: WorkerSession, head: Ready) -> None:
         if self._credit is None:
-            self._credit = concurrency
-        session.ready(concurrency, cooperative)
+            self._credit = head.concurrency
+        session.ready(head.concurrency, head.cooperative)
         if self._giver is None and not self._closed:
             self._giver = asyncio.get_running_loop().create_task(self._give(session))
-        self._room.set()
-
-    def _set_credit(self, n: int) -> None:
-        self._credit = max(0, n)
-        self._room.set()
-
-    async def _done(self, session: WorkerSession, head: dict[str, Any], body: bytes) -> None:
-        job_id, attempt = str(head["id"]), int(head["attempt"])
-        path = self._file(head)
-        report = await session.parse(path or body)
-        if path:
-            path.unlink(missing_ok=True)
-        log_range = (int(head["log"][0]), int(head["log"][1])) if head.get("log") else None
-        run_s = float(head["run_s"]) if head.get("run_s") is not None else None
-        outcome = report.outcome(run_s, log_range)
-        session.ended(session.drop(job_id, attempt), run_s)
-        self._told.discard((job_id, attempt))
-        if head.get("refresh") or report.stop:
-            session.retire()
-        self._room.set()
-        self._spawn(self._record(session, job_id, attempt, outcome))
-
-    async def _record(self, session: WorkerSession, job_id: str, attempt: int, outcome: Outcome) -> None:
-        """Records a result; while the store cannot take it, keeps the lease and tries again."""
-        while True:
-            try:
-                await session.finish(job_id, attempt, outcome)
-                return
-            except StoreError as exc:
-                log.error("report.not_kept job=%s error=%s", job_id, exc)
-                await asyncio.sleep(AGAIN_S)
-                if job_id in await session.renew([job_id]):
-                    session.discard(outcome)
-                    return
-
-    async def _released(self, session: WorkerSession, ids: list[str]) -> None:
-        await session.give_back(ids, False, "The worker gave the job back before it began it.")
-        self._room.set()
-
-    async def _small(self, head: dict[str, Any], body: bytes) -> bytes:
-        if path := self._file(head):
-            body = await asyncio.to_thread(path.read_bytes)
-            path.unlink(missing_ok=True)
-        return body
-
-    def _file(self, head: dict[str, Any]) -> Path | None:
-        """The file that a frame names; only one in the plane's own folder is taken over."""
-        if not head.get("path"):
-            return None
-        assert self._session is not None
-        path, data = Path(head["path"]).resolve(), self._session.store.spool.resolve().parent
-        if not path.is_relative_to(data):
-            raise wire.ProtocolError(f"the worker names a file outside of {data}: {path}")
-        return path
 
     # -- jobs out
 
@@ -276,36 +237,20 @@ class WorkerConnection(asyncio.Protocol):
             try:
                 jobs = await session.claim(room, CLAIM_S)
                 if jobs:
-                    self._write(session, jobs)
+                    self.transport.write(b"".join([job_frame(session, job) for job in jobs]))
             except StoreError as exc:
                 log.error("jobs.take_failed worker=%s error=%s", worker.id, exc)
                 await asyncio.sleep(AGAIN_S)
-
-    def _write(self, session: WorkerSession, jobs: list[Job]) -> None:
-        self.transport.writelines([self._frame(session, job) for job in jobs])
-
-    def _frame(self, session: WorkerSession, job: Job) -> bytes:
-        head: dict[str, Any] = {"id": job.id, "attempt": job.attempt}
-        if (deadline := session.deadline(job)) is not None:
-            head["deadline"] = deadline
-        spool = session.store.spool
-        if isinstance(job.input, Spooled):
-            head["path"] = str((spool / job.input.path).absolute())
-            return wire.pack(wire.JOB, head, job_keys(job))
-        (body,) = job_parts(job, spool)
-        assert isinstance(body, bytes)
-        return wire.pack(wire.JOB, head, body)
 
     # -- the end
 
     async def _end(self) -> None:
         """After a connection was lost: the process's end says why, unless it lives on."""
         session = self._session
-        if session is None:
+        if session is None or self._results is None:
             return
         worker = session.worker
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._results.settled()
         worker.connected = False
         if worker.control is self:
             await self._hub.ended(worker, EXIT_S)
@@ -325,10 +270,3 @@ class WorkerConnection(asyncio.Protocol):
         await session.give_back(begun, True, reason)
         if self._hub.lives(worker):
             session.retire()
-
-    def _spawn(self, coro: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coro)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-

@@ -89,7 +89,7 @@ def job_parts(job: Job, spool: Path) -> tuple[bytes | Path, ...]:
     """The job as the JSON object that a worker gets (id, input, the keys of the envelope); a large input stays the
     file that it is."""
     inner = _inner(job)
-    head, tail = b'{"id":%s,"input":' % _dump(job.id), b",%s}" % inner if inner else b"}"
+    head, tail = b'{"id":%s,"input":' % msgspec.json.encode(job.id), b",%s}" % inner if inner else b"}"
     if isinstance(job.input, Spooled):
         return (head, spool / job.input.path, tail)
     return (head + job.input + tail,)
@@ -106,8 +106,11 @@ def _inner(job: Job) -> bytes:
 
 
 def _report(envelope: _Envelope, spool: Path | None) -> Report:
+    output = _keep(envelope.output, spool)
+    if envelope.error is msgspec.UNSET and envelope.status is msgspec.UNSET and envelope.stopPod is msgspec.UNSET:
+        return Report(output)
     return Report(
-        output=_keep(envelope.output, spool),
+        output=output,
         error=_error_text(envelope.error),
         progress=_plain(envelope.status) == "IN_PROGRESS",
         stop=bool(_plain(envelope.stopPod)),

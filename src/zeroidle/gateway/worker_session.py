@@ -172,6 +172,13 @@ class WorkerSession:
             self.discard(outcome)
         return counted
 
+    async def finish_many(self, results: Sequence[tuple[str, int, Outcome]]) -> None:
+        """Like `finish` for small results, each with its job's id and attempt; one wait for the disk."""
+        counted = await self.store.finish_many([(self._lease(i, attempt), o) for i, attempt, o in results])
+        for (job_id, _, _), counts in zip(results, counted, strict=True):
+            if not counts:
+                log.info("report.ignored job=%s worker=%s reason=late", job_id, self.worker.id)
+
     def discard(self, outcome: Outcome) -> None:
         """Removes the file of an output that will not be kept."""
         if isinstance(outcome.output, Spooled):

@@ -17,6 +17,9 @@ from zeroidle.worker import Registry, Worker, WorkerEventKind
 
 log = logging.getLogger("zeroidle.worker")
 
+#: A peer that has not said who it is after so long is cut off.
+HELLO_S = 10.0
+
 #: A Unix socket's address holds 108 bytes with its end.
 MAX_PATH_BYTES = 107
 
@@ -25,9 +28,15 @@ class WorkerSocket:
     """Speaks `zeroidle_worker.wire`. The lease of a job lives as long as the connection of its worker."""
 
     def __init__(
-        self, path: Path, store: PlaneStore, registry: Registry, endpoints: Mapping[str, Endpoint]
+        self,
+        path: Path,
+        store: PlaneStore,
+        registry: Registry,
+        endpoints: Mapping[str, Endpoint],
+        hello_s: float = HELLO_S,
     ) -> None:
         self.path = path
+        self.hello_s = hello_s
         self._store = store
         self._registry = registry
         self._endpoints = endpoints

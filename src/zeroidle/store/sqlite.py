@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeroidle.endpoint import Endpoint
-from zeroidle.errors import Conflict, NotFound, StoreError
+from zeroidle.errors import Conflict, NotFound, StoreError, StoreFull
 from zeroidle.job import Job, Payload, Phase, Spooled, Status
 from zeroidle.store.changes import Changes
 from zeroidle.store.database import prepare
@@ -70,9 +70,11 @@ class SqliteStore:
         try:
             await asyncio.to_thread(self._open_files)
             self._journal.start()
-        except BaseException:
+        except BaseException as exc:
             self._reader.close()
             self._lock.free()
+            if isinstance(exc, StoreFull):
+                raise StoreFull(f"The disk of {self._path.parent} is full; free some space and start again.") from exc
             raise
         self._open = True
 
