@@ -18,7 +18,7 @@ class Calibration:
     100 / (1 + exp(-slope * (evidence - midpoint))). A word's accuracy is the mean of its phones drawn towards the
     worst of them by `worst_weight`; below `mispronounced` it is a mispronunciation. A candidate's score is
     100 * exp((its log-posterior - the best one) / `tau`). The text matches the audio when the mean log-posterior of
-    its phones is above `match_posterior`, or fewer than `match_share` of them lie more than 2 nats below the best.
+    its phones is above `match_posterior` and fewer than `match_share` of them lie more than 2 nats below the best.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Calibration:
             return False
         posterior = sum(max(score.posterior, -12.0) for score in scores) / len(scores)
         poor = sum(score.frame_gop < -2.0 for score in scores) / len(scores)
-        return posterior > self.match_posterior or poor < self.match_share
+        return posterior > self.match_posterior and poor < self.match_share
 
 
 _SPHINX = Calibration(
@@ -66,8 +66,8 @@ _SPHINX = Calibration(
     slope=0.08,
     midpoint=-30.0,
     tau=4.0,
-    match_posterior=-3.0,
-    match_share=0.25,
+    match_posterior=-3.5,
+    match_share=0.4,
     miscue=Miscue(omit_per_phone=10.0, insert=40.0, insert_per_frame=2.0),
     note="Set on generated phone substitutions and on recordings of native speakers, not on learners.",
 )
@@ -79,7 +79,7 @@ _CTC = Calibration(
     slope=0.6,
     midpoint=-4.0,
     tau=2.0,
-    match_posterior=-5.0,
+    match_posterior=-2.5,
     match_share=0.4,
     miscue=Miscue(omit_per_phone=4.0, insert=8.0, insert_per_frame=0.5),
     note="Set by theory; no human ratings and no trained model were used.",

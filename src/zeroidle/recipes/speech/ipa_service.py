@@ -1,9 +1,10 @@
-"""The ipa-generation service: checks a job's input, transcribes, and shapes the answer."""
+"""The ipa-generation service: checks a job's input, chooses the method, and shapes the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import InputError, UnsupportedText
 from .espeak import version, voices
@@ -11,10 +12,22 @@ from .g2p import UNRELIABLE, Options, TextIpa, Transcriber, resolve
 from .text import MAX_CHARS
 from .writing import scripts_of
 
+if TYPE_CHECKING:
+    from .backends import Backends
+
 MAX_TEXTS = 1_000
+MAX_SPOKEN_CHARS = 2_000
 _FLAGS = ("stress", "words", "allow_language_switch", "allow_unreliable", "list_languages")
-_KEYS = {"text", "texts", "language", *_FLAGS}
+_KEYS = {"text", "texts", "audio", "method", "language", *_FLAGS}
+_TEXT_METHODS = ("auto", "espeak-ng", "dictionary", "byt5")
 Progress = Callable[[dict[str, Any]], object]
+
+
+class TextMethod(Protocol):
+    """Text to IPA by one method."""
+
+    def transcribe(self, text: str, language: str, options: Options) -> TextIpa:
+        """The IPA of one text. Raises SpeechError."""
 
 
 class IpaService:
@@ -22,6 +35,17 @@ class IpaService:
 
     def __init__(self) -> None:
         self._transcriber = Transcriber()
+        self._methods: dict[str, tuple[TextMethod, str]] = {}
+        self._backends: Backends | None = None
+
+    @property
+    def backends(self) -> Backends:
+        """What hears; made when the first audio comes, because text alone needs no numpy."""
+        if self._backends is None:
+            from .backends import Backends
+
+            self._backends = Backends()
+        return self._backends
 
     def run(self, body: Any, progress: Progress) -> dict[str, Any]:
         """The output of one job. Raises SpeechError with a sentence for the caller."""
@@ -35,25 +59,51 @@ class IpaService:
             allow_language_switch=fields.get("allow_language_switch", False),
             allow_unreliable=fields.get("allow_unreliable", False),
         )
+        name = fields.get("method", "auto")
+        if "audio" in fields:
+            from .ipa_audio import transcribe
+
+            return transcribe(self.backends, Path(fields["audio"]), fields.get("text"), language, name)
+        method, engine = self._method(name)
+        head = {"method": "espeak-ng" if name == "auto" else name, "engine": engine}
         if "texts" in fields:
-            return self._batch(fields["texts"], language, options, progress)
-        result = self._transcriber.transcribe(fields["text"], language, options)
+            return head | self._batch(method, fields["texts"], language, options, progress)
+        result = method.transcribe(fields["text"], language, options)
         if result.ipa is None and not options.per_word:
             raise UnsupportedText(" ".join(dict.fromkeys(result.errors)))
-        return {"method": "espeak-ng", "engine": f"espeak-ng {version()}", **_shaped(result, options)}
+        return head | _shaped(result, options)
 
-    def _batch(self, items: list[str], language: str, options: Options, progress: Progress) -> dict[str, Any]:
+    def _method(self, name: str) -> tuple[TextMethod, str]:
+        """The method of that name and the engine behind it, loaded once."""
+        if name in ("auto", "espeak-ng"):
+            return self._transcriber, f"espeak-ng {version()}"
+        if name not in _TEXT_METHODS:
+            raise InputError(f'"method" is "{name}"; for text it must be one of {", ".join(_TEXT_METHODS)}.')
+        if name not in self._methods:
+            from . import ipa_words
+
+            if name == "dictionary":
+                self._methods[name] = ipa_words.DictionaryG2p(self._transcriber), f"cmudict, espeak-ng {version()}"
+            else:
+                from .backends import needed_folder
+                from .neural.byt5 import ByT5G2p
+
+                model = ByT5G2p(needed_folder("byt5"))
+                self._methods[name] = ipa_words.NeuralG2p(model.pronounce), model.name
+        return self._methods[name]
+
+    def _batch(
+        self, method: TextMethod, items: list[str], language: str, options: Options, progress: Progress
+    ) -> dict[str, Any]:
         results: list[dict[str, Any]] = []
         for count, text in enumerate(items, 1):
             try:
-                results.append(_shaped(self._transcriber.transcribe(text, language, options), options))
+                results.append(_shaped(method.transcribe(text, language, options), options))
             except (InputError, UnsupportedText) as exc:  # one bad text must not cost the others their answer
                 results.append({"text": text, "ipa": None, "errors": [exc.message]})
             if count % 100 == 0:
                 progress({"done": count, "of": len(items)})
         return {
-            "method": "espeak-ng",
-            "engine": f"espeak-ng {version()}",
             "language": language,
             "results": results,
             "failed": sum(result["ipa"] is None for result in results),
@@ -102,8 +152,12 @@ def _checked(body: Any) -> Mapping[str, Any]:
         return body
     if not isinstance(body.get("language", ""), str):
         raise InputError(f'"language" must be a tag such as "de", not {body["language"]!r:.40}.')
+    if not isinstance(body.get("method", ""), str):
+        raise InputError(f'"method" must be the name of a method, not {body["method"]!r:.40}.')
+    if "audio" in body:
+        return _with_audio(body)
     if ("text" in body) == ("texts" in body):
-        raise InputError('Send either "text" (one text) or "texts" (a list of texts).')
+        raise InputError('Send "text" (one text), "texts" (a list of texts) or "audio" (a recording).')
     if "text" in body and not isinstance(body["text"], str):
         raise InputError(f'"text" must be a string, not {type(body["text"]).__name__}.')
     if "texts" in body:
@@ -115,4 +169,19 @@ def _checked(body: Any) -> Mapping[str, Any]:
     size = len(body["text"]) if "text" in body else sum(len(item) for item in body["texts"])
     if size > MAX_CHARS:
         raise InputError(f"The text has {size} characters; at most {MAX_CHARS} are taken in one job.")
+    return body
+
+
+def _with_audio(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Audio alone, or with the one text that was spoken. The file is already on this worker."""
+    if not isinstance(body["audio"], Path):
+        raise InputError('"audio" must be a sound file: a URL, a data URL or base64 text.')
+    if "texts" in body:
+        raise InputError('"texts" is for text alone; with "audio" send the one "text" that was spoken, or none.')
+    if not isinstance(body.get("text", ""), str):
+        raise InputError(f'"text" must be a string, not {type(body["text"]).__name__}.')
+    if "text" in body and not body["text"].strip():
+        raise InputError('"text" is empty; leave it out to have the audio alone transcribed.')
+    if len(body.get("text", "")) > MAX_SPOKEN_CHARS:
+        raise InputError(f"The text has {len(body['text'])} characters; with audio at most {MAX_SPOKEN_CHARS}.")
     return body
