@@ -23,9 +23,10 @@ found.run = { status };
 found.status = await until(() => echo.status(id), (job) => job.completed);
 found.statusSync = await echo.statusSync(id, 20000);
 
-const streamed = await echo.run({ input: { chunks: ["a", { b: 2 }, null] } });
+const stream = sdk.endpoint("stream");
+const streamed = await stream.run({ input: { chunks: ["a", { b: 2 }, null] } });
 found.stream = [];
-for await (const chunk of echo.stream(streamed.id)) found.stream.push(chunk.output);
+for await (const chunk of stream.stream(streamed.id)) found.stream.push(chunk.output);
 
 await idle.purgeQueue();
 const waiting = await idle.run({ input: 1 });

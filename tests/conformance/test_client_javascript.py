@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.gateway.plane import running
+from tests.conformance.client_plane import KEY, serving
 
 VERSION = "1.1.2"
-KEY = "sesame"
 CACHE = Path(__file__).parents[2] / ".cache" / "npm"
 
 
@@ -51,12 +50,11 @@ def package() -> Path:
 @pytest.fixture(scope="module")
 def found(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What the package got from a plane."""
-    with running(tmp_path_factory.mktemp("plane")) as plane:
-        plane.add_key(KEY)
+    with serving(tmp_path_factory.mktemp("plane")) as url:
         script = Path(__file__).parent / "client.mjs"
         module = package / json.loads((package / "package.json").read_text())["main"]
         ran = subprocess.run(
-            ["node", str(script), str(module), plane.url, KEY], capture_output=True, text=True, timeout=90
+            ["node", str(script), str(module), url, KEY], capture_output=True, text=True, timeout=90
         )
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout)

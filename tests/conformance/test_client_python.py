@@ -11,22 +11,20 @@ import requests
 import runpod
 from runpod import AsyncioEndpoint, AsyncioJob, http_client
 
-from tests.gateway.plane import GatewayPlane, running, until
-
-KEY = "sesame"
+from tests.conformance.client_plane import KEY, serving
+from tests.gateway.plane import until
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayPlane]:
-    with running(tmp_path_factory.mktemp("plane")) as plane:
-        plane.add_key(KEY)
-        yield plane
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("plane")) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
-def base_url(plane: GatewayPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+def base_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """How users of the package name another base: by this attribute, or RUNPOD_ENDPOINT_BASE_URL."""
-    monkeypatch.setattr(runpod, "endpoint_url_base", plane.url)
+    monkeypatch.setattr(runpod, "endpoint_url_base", url)
     monkeypatch.setattr(runpod, "api_key", KEY)
 
 
@@ -48,7 +46,7 @@ def test_run_sync() -> None:
 
 def test_stream_yields_every_chunk() -> None:
     chunks = [{"n": n} for n in range(5)]
-    job = runpod.Endpoint("echo").run({"input": {"chunks": chunks}})
+    job = runpod.Endpoint("stream").run({"input": {"chunks": chunks}})
     assert list(job.stream()) == chunks
     assert job.output() == chunks
 
@@ -71,7 +69,7 @@ def test_health_and_purge_queue() -> None:
     assert {job.status() for job in jobs} == {"CANCELLED"}
 
 
-def test_refusals_are_raised(plane: GatewayPlane) -> None:
+def test_refusals_are_raised() -> None:
     with pytest.raises(RuntimeError, match="401"):
         runpod.Endpoint("echo", api_key="wrong").health()
     with pytest.raises(requests.HTTPError, match="404"):
@@ -83,12 +81,12 @@ def test_refusals_are_raised(plane: GatewayPlane) -> None:
 def test_the_asyncio_client() -> None:
     async def use() -> None:
         async with http_client.AsyncClientSession() as session:
-            echo, idle = AsyncioEndpoint("echo", session), AsyncioEndpoint("idle", session)
+            echo, idle, stream = (AsyncioEndpoint(name, session) for name in ("echo", "idle", "stream"))
             jobs = [await echo.run({"n": n}) for n in range(3)]
             assert [await job.output(timeout=20) for job in jobs] == [{"n": n} for n in range(3)]
             assert await jobs[0].status() == "COMPLETED"
             chunks = ["a", {"b": 2}]
-            streamed: AsyncioJob = await echo.run({"chunks": chunks})
+            streamed: AsyncioJob = await stream.run({"chunks": chunks})
             assert [chunk async for chunk in streamed.stream()] == chunks
             waiting = await idle.run({"n": 1})
             assert await waiting.status() == "IN_QUEUE"
