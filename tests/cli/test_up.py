@@ -52,7 +52,7 @@ def test_the_second_signal_ends_at_once_and_the_job_runs_again(start: Start, fir
     job = up.ok("run", "handler", "seconds:=600", "--detach").strip()
     up.until_status(job, "IN_PROGRESS")
     up.signal(first)
-    until(lambda: "Waiting up to 30 s for 1 job" in up.errors.read_text(), "it says what it waits for")
+    until(lambda: "Waiting up to 10 s for 1 job" in up.errors.read_text(), "it says what it waits for")
     up.signal(signal.SIGINT)
     assert up.wait(15) == 130
     until(lambda: not up.left(), "no process is left")

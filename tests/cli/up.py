@@ -102,8 +102,8 @@ class Up:
         self.errors = folder / f"up-{time.monotonic_ns()}.err"
         with self.errors.open("wb") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", *args, "--port", "0", "--json"], cwd=folder, env=environment(**env), stderr=err,
-                stdout=subprocess.PIPE, text=True,
+                [*COMMAND, "up", *args, "--port", "0", "--json", "--grace", "10s"],
+                cwd=folder, env=environment(**env), stderr=err, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)

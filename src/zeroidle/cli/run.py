@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import signal
 import sys
@@ -76,12 +75,19 @@ def run(args: argparse.Namespace) -> int:
         show = _Show(args.json)
         job = _follow(client, args.endpoint, job_id, show)
     except KeyboardInterrupt:
-        with contextlib.suppress(Error):
-            client.post(args.endpoint, "cancel", job_id)
-            output.note(f"\nCancelled {job_id}.")
-        return INTERRUPTED_STATUS
+        return _cancel(client, args.endpoint, job_id)
     saver = None if args.no_save else Saver(Path(args.out), found.url, found.key)
     return _finish(job, show, saver, found)
+
+
+def _cancel(client: Client, endpoint: str, job_id: str) -> int:
+    client.close()  # it was interrupted in the middle of a request
+    try:
+        client.post(endpoint, "cancel", job_id)
+        output.note(f"\nCancelled {job_id}.")
+    except Error as exc:
+        output.note(f"\n{job_id} was not cancelled: {exc.message}")
+    return INTERRUPTED_STATUS
 
 
 def _schema(found: Found, endpoint: str) -> dict[str, Any] | None:
