@@ -72,6 +72,7 @@ class Changes:
         self._group = _Group()
         self._flying: _Group | None = None
         self._soon = False
+        self._failing = False
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: dict[int, list[asyncio.Future[Job | None]]] = {}
 
@@ -295,12 +296,17 @@ class Changes:
         group, self._flying = self._flying, None
         assert group is not None
         if error is None:
+            if self._failing:
+                self._failing = False
+                log.warning("store.commits_again")
             for job, worker_id in group.ended:
                 self._settle(job)
                 self._tell(JobEvent("ended", job, worker_id))
                 self._wake(job, job)
         else:
-            log.error("store.commit_failed error=%s", error)
+            if not self._failing:  # once, not for every request that comes while the disk is full
+                self._failing = True
+                log.error("store.commit_failed error=%s", error)
             group.waiters += self._take_back(group)
         for future in group.waiters:
             if not future.done():

@@ -42,11 +42,13 @@ def prepare(path: Path) -> None:
         _make(path)
         db = sqlite3.connect(path, isolation_level=None)
         try:
-            _check(db, path)
+            new = _is_new(db, path)
             db.execute("PRAGMA journal_mode = WAL")
-            db.executescript((_HERE / "schema.sql").read_text("utf-8"))
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if new:  # one that is ready is not written to: its disk may be full
+                db.execute("PRAGMA synchronous = FULL")
+                db.executescript(f"BEGIN; {(_HERE / 'schema.sql').read_text('utf-8')}; COMMIT")
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         finally:
             db.close()
     except (sqlite3.Error, OSError) as exc:
@@ -60,17 +62,18 @@ def _make(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _is_new(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether the schema is still to be made. Raises StoreError when the file is somebody else's."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"The job store {path} was made by a later ZeroIdle (its format is {version}, this one knows "
             f"{SCHEMA_VERSION}); upgrade ZeroIdle, or choose another data folder."
         )
-    if application != APPLICATION_ID and not empty and version != 0:
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if tables and "job" not in tables:
         raise StoreError(f"{path} is not a job store of ZeroIdle; choose another data folder.")
+    return bool(version < SCHEMA_VERSION)
 
 
 def connect(path: Path, writer: bool = False) -> sqlite3.Connection:
