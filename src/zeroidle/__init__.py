@@ -6,6 +6,8 @@ environment in which ZeroIdle is not installed.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -28,3 +30,15 @@ def __getattr__(name: str) -> object:
     from zeroidle_worker.api.names import find
 
     return find(name, __name__)
+
+
+class _Package(ModuleType):
+    """The import system puts the submodule `zeroidle.endpoint` in the place of the public name `endpoint`; the module
+    stays reachable by `from zeroidle.endpoint import ...`, the name stays the decorator."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -24,25 +24,25 @@ Stamps = dict[str, tuple[int, int]]
 
 
 class Reloader:
-    """Watches the folders of the endpoints and `cwd`. `load` reads the project anew and raises Error."""
+    """Watches the folders of the endpoints and `cwd` from now on. `load` reads the project anew and raises Error."""
 
     def __init__(self, plane: Plane, load: Callable[[], dict[str, Endpoint]], cwd: Path) -> None:
         self._plane = plane
         self._load = load
         self._cwd = cwd
+        self._seen = self._look()
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
-        seen = await asyncio.to_thread(self._look)
         while True:
             await asyncio.sleep(EVERY_S)
             now = await asyncio.to_thread(self._look)
-            if now == seen:
+            if now == self._seen:
                 continue
             await asyncio.sleep(EVERY_S / 5)
             settled = await asyncio.to_thread(self._look)
-            changed = sorted(path for path in {*seen, *settled} if seen.get(path) != settled.get(path))
-            seen = settled
+            before, self._seen = self._seen, settled
+            changed = sorted(path for path in {*before, *settled} if before.get(path) != settled.get(path))
             if changed:
                 await self._take_over(changed)
 

@@ -56,12 +56,13 @@ def serve(
 
 async def _main(plane: Plane, grace_s: float, as_json: bool, reload: Callable[[], dict[str, Endpoint]] | None) -> int:
     signals = Signals()
+    reloader = None if reload is None else Reloader(plane, reload, Path.cwd())
     await plane.start()
     try:
         needs_key = not is_loopback(plane.host) or bool(await plane.store.list_keys())
         print((banner_json if as_json else banner)(plane, needs_key), flush=True)
         Reporter(plane)
-        watching = None if reload is None else asyncio.create_task(Reloader(plane, reload, Path.cwd()).run())
+        watching = None if reloader is None else asyncio.create_task(reloader.run())
         await signals.wait()
         if watching is not None:
             watching.cancel()
