@@ -84,10 +84,13 @@ class Boot:
     def _serve_declared(self, path: str) -> None:
         from zeroidle_worker import declared
 
-        chosen = declared.choose(path, self.settings)
+        try:
+            chosen = declared.choose(path, self.settings)
+        except BadHandler as exc:
+            self.fail("bad-handler", str(exc))
         if chosen is not None and not self.started:
             self._import_ended()
-            service = chosen.set_up(self._phase)
+            service = chosen.set_up(self._stretch)
             self.serve(lambda: service)
 
     # -- from the handler's file on
@@ -149,20 +152,22 @@ class Boot:
             return  # the loop finds out by itself
 
     def _import_ended(self) -> None:
-        """Reports the import without the stretches that have a name of their own (weights)."""
-        start, now = self._import_began, time.time()
-        if not start:
-            return
-        self._import_began = 0.0
+        if self._import_began:
+            self._stretch("import", self._import_began, time.time())
+            self._import_began = 0.0
+
+    def _stretch(self, name: str, start: float, end: float) -> None:
+        """Reports a phase without the stretches in it that have a name of their own (weights)."""
         pieces: List[Tuple[float, float]] = []
-        for begin, end in sorted(self._inner):
-            if begin - start >= _SHORT_S:
-                pieces.append((start, begin))
-            start = max(start, end)
-        if now - start >= _SHORT_S or not pieces:
-            pieces.append((start, max(start, now)))
-        for begin, end in pieces:
-            self.link.push(wire.pack(wire.PHASE, {"name": "import", "start": begin, "end": end}))
+        for inner_start, inner_end in sorted(self._inner):
+            if inner_start - start >= _SHORT_S:
+                pieces.append((start, inner_start))
+            start = max(start, inner_end)
+        if end - start >= _SHORT_S or not pieces:
+            pieces.append((start, max(start, end)))
+        self._inner.clear()
+        for begin, finish in pieces:
+            self.link.push(wire.pack(wire.PHASE, {"name": name, "start": begin, "end": finish}))
 
     def _send(self, kind: int, header: Dict[str, Any], body: bytes = b"") -> None:
         self.link.send(wire.pack(kind, header, body))

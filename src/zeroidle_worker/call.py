@@ -50,7 +50,7 @@ def call(service: Service, running: Running, report: Reporter, worker_id: str) -
     try:
         value = service.handler(running.job)
         if is_awaitable(value):
-            value = _own_loop().run_until_complete(value)
+            value = own_loop().run_until_complete(value)
         if is_async_generator(value):
             value = _drive(value)
     except Gone:
@@ -84,7 +84,7 @@ def _stream(pieces: Any, chunks: Chunks, running: Running) -> Outcome:
 
 def _drive(pieces: Any) -> Iterator[Any]:
     """Pulls an async generator from a thread that runs no event loop."""
-    loop = _own_loop()
+    loop = own_loop()
     try:
         while True:
             try:
@@ -104,7 +104,8 @@ class _Loops(_thread._local):
 _loops = _Loops()
 
 
-def _own_loop() -> Any:
+def own_loop() -> Any:
+    """The event loop of the calling thread, made when there is none."""
     if _loops.loop is None:
         import asyncio
 

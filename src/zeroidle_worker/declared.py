@@ -6,9 +6,10 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from zeroidle_worker.api.adapt import Adapted, adapt
-from zeroidle_worker.api.declare import DECLARED, DeclarationError
+from zeroidle_worker.api.declare import DECLARED
 from zeroidle_worker.api.load import load_file
-from zeroidle_worker.handler import is_awaitable, kind_of
+from zeroidle_worker.call import own_loop
+from zeroidle_worker.handler import BadHandler, is_awaitable, kind_of
 from zeroidle_worker.service import Service
 from zeroidle_worker.settings import Settings
 
@@ -24,9 +25,7 @@ class Chosen(NamedTuple):
             start = time.time()
             value = self.adapted.setup()
             if is_awaitable(value):
-                import asyncio
-
-                asyncio.get_event_loop_policy().get_event_loop().run_until_complete(value)
+                own_loop().run_until_complete(value)
             phase("warm-up", start, time.time())
         handler: Any = self.adapted.handler
         return Service(handler, kind_of(handler), self.adapted.concurrency, aggregate=True)
@@ -34,7 +33,7 @@ class Chosen(NamedTuple):
 
 def choose(path: str, settings: Settings) -> Optional[Chosen]:
     """The endpoint named by the settings, else the only one; None when the file declares none. Raises
-    DeclarationError when it cannot be told which."""
+    BadHandler when it cannot be told which."""
     found = list(DECLARED) or load_file(path)
     if not found:
         return None
@@ -42,7 +41,7 @@ def choose(path: str, settings: Settings) -> Optional[Chosen]:
     if not named and (settings.name or len(found) > 1):
         names = ", ".join(declared.name for declared in found)
         if settings.name:
-            raise DeclarationError("%s declares no endpoint named %s; it declares %s." % (path, settings.name, names))
-        raise DeclarationError("%s declares %s; name one of them: FILE.py:NAME." % (path, names))
+            raise BadHandler("%s declares no endpoint named %s; it declares %s." % (path, settings.name, names))
+        raise BadHandler("%s declares %s; name one of them: FILE.py:NAME." % (path, names))
     given = {"concurrency": settings.concurrency} if "ZEROIDLE_CONCURRENCY" in settings.taken else {}
     return Chosen(adapt((named or found)[0], given))

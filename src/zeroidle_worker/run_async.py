@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, Optional
 
 from zeroidle_worker import current, outcome, wire
-from zeroidle_worker.call import STOPPED, Chunks
+from zeroidle_worker.call import STOPPED, Chunks, own_loop
 from zeroidle_worker.current import Running
 from zeroidle_worker.handler import is_async_generator, is_awaitable
 from zeroidle_worker.link import Gone, Link
@@ -24,14 +24,13 @@ class AsyncLoop(Loop):
 
     def __init__(self, service: Service, link: Link, settings: Settings) -> None:
         super().__init__(service, link, settings)
-        self._loop = asyncio.new_event_loop()
+        self._loop = own_loop()  # on which `setup` ran, if it is async
         self._tasks: Dict[Running, "asyncio.Task[Outcome]"] = {}
         self._ended: "asyncio.Future[None]" = self._loop.create_future()
         self._flush_planned = False
 
     def run(self) -> None:
         """Serves until drained. Raises Gone."""
-        asyncio.set_event_loop(self._loop)
         self._loop.add_reader(self.link.fileno(), self._readable)
         self._loop.add_reader(self._wake_read, self.woken)
         self.listen()

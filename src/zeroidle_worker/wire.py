@@ -13,7 +13,7 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | FAILED   | to plane  | reason (short word), message                              | traceback text                |
 | TAKE     | to plane  | n: how many more jobs it will take (absolute credit)      | -                             |
 | JOB      | to worker | id, attempt, path?, deadline? (Unix seconds)              | the job as JSON object        |
-| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?, rss? | {"output"} or {"error"} as JSON |
+| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?, rss? | {"output"} or {"error"} JSON |
 | STREAM   | to plane  | id, attempt, path?                                        | the chunk as JSON value       |
 | PROGRESS | to plane  | id, attempt                                               | the progress as JSON value    |
 | RELEASE  | to plane  | ids: jobs that were handed out and not begun              | -                             |
