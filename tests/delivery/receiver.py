@@ -28,6 +28,7 @@ class Receiver:
     active: int = 0
     most: int = 0
     runner: web.AppRunner | None = None
+    came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -47,12 +48,20 @@ class Receiver:
             await self.runner.cleanup()
             self.runner = None
 
+    async def until(self, count: int, deadline_s: float = 60.0) -> None:
+        """Waits until so many requests have come."""
+        async with asyncio.timeout(deadline_s):
+            while len(self.got) < count:
+                self.came.clear()
+                await self.came.wait()
+
     async def _handle(self, request: web.Request) -> web.Response:
         self.active += 1
         self.most = max(self.most, self.active)
         try:
             got = Got(request.path_qs, {k.lower(): v for k, v in request.headers.items()}, await request.read())
             self.got.append(got)
+            self.came.set()
             return await self.answer(got)
         finally:
             self.active -= 1
