@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from zeroidle_worker import context as context
     from zeroidle_worker.api.declare import endpoint as endpoint
     from zeroidle_worker.api.errors import InputError as InputError
     from zeroidle_worker.api.files import Audio as Audio
     from zeroidle_worker.api.files import File as File
     from zeroidle_worker.api.files import Image as Image
     from zeroidle_worker.api.scalars import Limits as Limits
+    from zeroidle_worker.api.weights import Weights as Weights
     from zeroidle_worker.context import cancelled as cancelled
     from zeroidle_worker.context import progress as progress
+    from zeroidle_worker.joblog import log as log
 
-__all__ = ["Audio", "File", "Image", "InputError", "Limits", "cancelled", "endpoint", "progress"]
+__all__ = [
+    "Audio", "File", "Image", "InputError", "Limits", "Weights", "cancelled", "context", "endpoint", "log", "progress",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -37,7 +42,7 @@ class _Package(ModuleType):
     stays reachable by `from zeroidle.endpoint import ...`, the name stays the decorator."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
+        if name != "endpoint" or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
 

@@ -14,9 +14,11 @@ NAMES = {
     "Image": "zeroidle_worker.api.files",
     "InputError": "zeroidle_worker.api.errors",
     "Limits": "zeroidle_worker.api.scalars",
+    "Weights": "zeroidle_worker.api.weights",
     "cancelled": "zeroidle_worker.context",
     "context": "zeroidle_worker",
     "endpoint": "zeroidle_worker.api.declare",
+    "log": "zeroidle_worker.joblog",
     "progress": "zeroidle_worker.context",
 }
 
