@@ -302,6 +302,17 @@ async def test_exactly_one_result_is_recorded(ground: Ground, store: Store) -> N
 
 
 @story
+async def test_several_results_at_once_count_each_for_itself(ground: Ground, store: Store) -> None:
+    jobs = [await put(store) for _ in range(4)]
+    await take(store, limit=3)
+    results = [(lease(job), Outcome(Status.COMPLETED, b"%d" % n)) for n, job in enumerate(jobs)]
+    assert await store.finish_many([*results, results[0]]) == [True, True, True, False, False]
+    assert await store.finish_many([]) == [] and await store.finish_many(results) == [False] * 4
+    store = await ground.reopen()
+    assert [(await found(store, job)).output for job in jobs] == [b"0", b"1", b"2", None]
+
+
+@story
 async def test_a_late_worker_cannot_overwrite(ground: Ground, store: Store) -> None:
     job = await taken(store, "old")
     await store.release([lease(job, "old", 1)], lost=True, reason="gone")
@@ -535,6 +546,10 @@ async def test_renewing_extends_the_lease_of_what_is_held(ground: Ground, store:
     assert job.lease_until >= time.time() + 299
     await store.expire(time.time() + 100)
     assert job.status is Status.IN_PROGRESS and other.status is Status.IN_QUEUE
+    due = await store.expire(job.lease_until - 1)
+    assert due is not None and due <= job.lease_until and job.status is Status.IN_PROGRESS
+    await store.expire(job.lease_until + 1)
+    assert job.status is Status.IN_QUEUE
 
 
 # -- the clock

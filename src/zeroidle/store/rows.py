@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
-from zeroidle.store.protocol import Delivery, WorkerRecord
+from zeroidle.store.protocol import Delivery, Outcome, WorkerRecord
 
 #: What SQLite takes and gives.
 Value = str | bytes | int | float | None
@@ -171,11 +172,13 @@ def sound(phases: Sequence[Phase]) -> list[Phase]:
     return [p for p in phases if math.isfinite(p.start) and (p.end is None or math.isfinite(p.end))]
 
 
-def sound_range(log_range: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The byte range when it can be one."""
-    if log_range is None or not 0 <= log_range[0] <= log_range[1] <= _MAX_INTEGER:
-        return None
-    return log_range
+def sound_outcome(outcome: Outcome) -> Outcome:
+    """The outcome with its text and its byte range as they can be stored."""
+    start, end = outcome.log_range or (0, 0)
+    log_range = outcome.log_range if 0 <= start <= end <= _MAX_INTEGER else None
+    if log_range is outcome.log_range and (outcome.error is None or outcome.error.isascii()):
+        return outcome
+    return replace(outcome, error=_text(outcome.error), log_range=log_range)
 
 
 def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | None]:

@@ -15,14 +15,14 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Conflict, NotFound, StoreError, StoreFull
 from zeroidle.job import Job, Payload, Phase, Spooled, Status
 from zeroidle.store.changes import Changes
-from zeroidle.store.database import prepare
+from zeroidle.store.database import explain, prepare
 from zeroidle.store.journal import Journal
 from zeroidle.store.lock import FolderLock
 from zeroidle.store.notice import body_parts
 from zeroidle.store.protocol import Counts, Delivery, JobEvent, Lease, Outcome, WorkerRecord
 from zeroidle.store.queue import Waiter
 from zeroidle.store.reader import Reader
-from zeroidle.store.rows import sound, sound_range, text
+from zeroidle.store.rows import sound, sound_outcome, text
 from zeroidle.store.spool import LARGE_BYTES, Spool
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,10 @@ class SqliteStore:
         self._open = True
 
     def _open_files(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise explain(exc, self._path) from exc
         self._lock.take()
         prepare(self._path)
         self._files.make()
@@ -312,9 +315,8 @@ class SqliteStore:
         job = self._state.held(lease)
         if job is None:
             return False
-        error = None if outcome.error is None else text(outcome.error)
-        outcome = replace(outcome, error=error, log_range=sound_range(outcome.log_range))
-        output, now = outcome.output, time.time()
+        outcome, now = sound_outcome(outcome), time.time()
+        output = outcome.output
         if output is not None and (isinstance(output, Spooled) or len(output) >= LARGE_BYTES):
             return await self._finish_large(replace(lease, attempt=job.attempt), job, outcome, output, now)
         self._state.finish(lease, outcome, output, now)
@@ -327,9 +329,7 @@ class SqliteStore:
         now = time.time()
         counted = []
         for lease, outcome in results:
-            if outcome.error is not None or outcome.log_range is not None:
-                error = None if outcome.error is None else text(outcome.error)
-                outcome = replace(outcome, error=error, log_range=sound_range(outcome.log_range))
+            outcome = sound_outcome(outcome)
             counted.append(self._state.finish(lease, outcome, outcome.output, now) is not None)
         if any(counted):
             await self._changes.durable()
