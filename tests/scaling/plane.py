@@ -1,4 +1,4 @@
-"""A plane without its client API: the real store, fleet, worker socket and scaling loop, with real processes."""
+"""A plane without its client API: the real store, fleet, worker API and scaling loop, with real processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from typing import Any
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
+from zeroidle.gateway.message import Request, Response
+from zeroidle.gateway.server import Server
+from zeroidle.gateway.worker_api import WorkerApi
+from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.job import Job, Policy, new_job_id, read_payload
 from zeroidle.scaling.loop import ScalingLoop
@@ -56,6 +60,9 @@ class Plane:
         self.registry = Registry()
         self.fleet = LocalFleet(self.folder)
         self.socket = WorkerSocket(self.folder / "worker.sock", self.store, self.registry, self.endpoints)
+        self.workers_api = WorkerApi(self.store, self.registry, self.endpoints)
+        self.server = Server(self._handle, self.store.spool, max_body_bytes=64 << 20)
+        self.port = 0
         self.scaling = ScalingLoop(self.store, self.fleet, self.registry, self.endpoints, self._env)
         self.events: list[tuple[WorkerEventKind, str]] = []
         self.most = 0
@@ -67,7 +74,11 @@ class Plane:
             "ZEROIDLE_WORKER_ID": worker.id,
             "ZEROIDLE_WORKER_TOKEN": worker.token,
             "ZEROIDLE_SPOOL": str(self.store.spool),
+            **worker_env(f"http://127.0.0.1:{self.port}", endpoint, worker),
         }
+
+    async def _handle(self, request: Request) -> Response:
+        return await self.workers_api.handle(request)
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         self.events.append((kind, worker.id))
@@ -77,10 +88,13 @@ class Plane:
         await self.store.open()
         await self.fleet.reap_orphans()
         await self.socket.start()
+        self.port = await self.server.start("127.0.0.1", 0)
         await self.scaling.start()
 
     async def close(self, grace_s: float = 30.0) -> None:
         await self.scaling.drain(grace_s)
+        self.workers_api.close()
+        await self.server.close(0.5)
         await self.fleet.close()
         await self.socket.close()
         await self.store.close()

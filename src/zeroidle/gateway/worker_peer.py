@@ -109,6 +109,10 @@ class HttpPeer:
             if now - self._told.get(job_id, 0.0) > TELL_AGAIN_S:
                 self.stops.add(job_id)
                 self.changed.set()
+        for job in held:
+            # It ended elsewhere (a cancel, a time-out), and the worker has stopped it: SDKs do not report that.
+            if job.job_id in strange and job.job_id not in named:
+                self.session.drop(job.job_id, job.attempt)
         await self.settle(lost)
         self._notice_silence(named, now)
 

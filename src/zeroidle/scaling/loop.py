@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 #: How long a worker that was asked to end may take before it is killed, in seconds.
 STOP_GRACE_S = 5.0
 #: How long a worker may go on with a job that was cancelled or timed out, before its processes are killed: one
-#: whose handler asks whether it was cancelled, one on HTTP that has a job-stop poll (it does not report a stopped
-#: job, only its pings show it), one on HTTP without, any other.
-COOPERATIVE_GRACE_S, HTTP_COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 10.0, 2.0, 0.25
+#: whose handler asks whether it was cancelled (or that has a job-stop poll), one on HTTP without that, any other.
+COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 2.0, 0.25
+#: One on HTTP does not report a stopped job, only its pings cease to name it: so long they may take to show that.
+PINGS_S = 5.0
 #: How long the last reports of a dead worker may still be on their way through a socket.
 LAST_REPORT_S = 1.0
 
@@ -244,15 +245,20 @@ class ScalingLoop:
             return
         if worker.control is not None:
             worker.control.cancel(job_id, attempt)
-        if worker.carrier == "http":
-            grace = HTTP_COOPERATIVE_GRACE_S if worker.cooperative else HTTP_GRACE_S
-        else:
-            grace = COOPERATIVE_GRACE_S if worker.cooperative else CANCEL_GRACE_S
-        asyncio.get_running_loop().call_later(grace, self._kill_if_holding, life, job_id, attempt)
+        grace = HTTP_GRACE_S if worker.carrier == "http" else CANCEL_GRACE_S
+        if worker.cooperative:
+            grace = COOPERATIVE_GRACE_S
+        asyncio.get_running_loop().call_later(
+            grace, self._kill_if_holding, life, job_id, attempt, time.time() + grace / 2
+        )
 
-    def _kill_if_holding(self, life: Life, job_id: str, attempt: int) -> None:
+    def _kill_if_holding(self, life: Life, job_id: str, attempt: int, stopped_by: float | None) -> None:
+        """`stopped_by` is the Unix time after which a ping that names the job proves that it runs; None: kill it."""
         held = life.worker.jobs.get(job_id)
         if life.over or held is None or held.attempt != attempt:
+            return
+        if life.worker.carrier == "http" and stopped_by is not None and (held.last_ping_at or 0.0) < stopped_by:
+            asyncio.get_running_loop().call_later(PINGS_S, self._kill_if_holding, life, job_id, attempt, None)
             return
         life.ending = f"the job {job_id} had ended, and its handler did not stop"
         life.spare = True
