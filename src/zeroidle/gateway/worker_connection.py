@@ -37,9 +37,6 @@ log = logging.getLogger("zeroidle.worker")
 #: How long one claim waits before it is made anew.
 CLAIM_S = 3600.0
 
-#: How long the fleet has to tell a process's end after its connection was lost; then its jobs are given back.
-EXIT_S = 0.5
-
 #: More unhandled bytes than this stop the reading.
 INBOX_BYTES = 32 * 1024 * 1024
 
@@ -253,7 +250,7 @@ class WorkerConnection(asyncio.Protocol):
         await self._results.settled()
         worker.connected = False
         if worker.control is self:
-            await self._hub.ended(worker, EXIT_S)
+            await self._hub.ended(worker)
             await self._abandon(session, worker)
         self._hub.left(self)
 
@@ -264,9 +261,9 @@ class WorkerConnection(asyncio.Protocol):
         worker.control = None
         held = list(worker.jobs)
         begun = held[:1] if worker.concurrency == 1 else held
+        if self._hub.lives(worker):
+            session.retire()
         reason = "The worker's connection to the plane was lost while it worked on the job."
         # The ones behind go first: given back to the front of the queue, each stands before those that came earlier.
         await session.give_back(held[len(begun) :], False, "The worker was lost before it began the job.")
         await session.give_back(begun, True, reason)
-        if self._hub.lives(worker):
-            session.retire()

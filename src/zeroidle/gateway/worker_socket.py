@@ -20,6 +20,9 @@ log = logging.getLogger("zeroidle.worker")
 #: A peer that has not said who it is after so long is cut off.
 HELLO_S = 10.0
 
+#: How long the fleet has to tell a process's end after its connection was lost; then its jobs are given back.
+EXIT_S = 0.5
+
 #: A Unix socket's address holds 108 bytes with its end.
 MAX_PATH_BYTES = 107
 
@@ -34,15 +37,17 @@ class WorkerSocket:
         registry: Registry,
         endpoints: Mapping[str, Endpoint],
         hello_s: float = HELLO_S,
+        exit_s: float = EXIT_S,
     ) -> None:
         self.path = path
         self.hello_s = hello_s
+        self._exit_s = exit_s
         self._store = store
         self._registry = registry
         self._endpoints = endpoints
         self._server: asyncio.Server | None = None
         self._renewal: asyncio.Task[None] | None = None
-        self._connections: set[WorkerConnection] = set()
+        self.connections: set[WorkerConnection] = set()
         self._ends: dict[str, asyncio.Event] = {}
         registry.listen(self._on_worker)
 
@@ -66,7 +71,7 @@ class WorkerSocket:
         self._server.close()
         if self._renewal:
             self._renewal.cancel()
-        connections = list(self._connections)
+        connections = list(self.connections)
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.settled() for connection in connections))
@@ -81,20 +86,20 @@ class WorkerSocket:
         if not hmac.compare_digest(token.encode(), expected.encode()) or worker is None:
             log.warning("worker.refused id=%s reason=%s", worker_id[:80], "token" if worker else "unknown")
             return None
-        self._connections.add(connection)
+        self.connections.add(connection)
         return WorkerSession(self._store, self._registry, self._endpoints, worker)
 
     def left(self, connection: WorkerConnection) -> None:
         """A connection has ended and everything that came on it was taken in."""
-        self._connections.discard(connection)
+        self.connections.discard(connection)
 
-    async def ended(self, worker: Worker, timeout_s: float) -> None:
-        """Waits until the worker's process is told to have ended, at most `timeout_s`."""
+    async def ended(self, worker: Worker) -> None:
+        """Waits a moment for the fleet to tell that the worker's process has ended."""
         if not self.lives(worker):
             return
         waiter = self._ends.setdefault(worker.id, asyncio.Event())
         try:
-            await asyncio.wait_for(waiter.wait(), timeout_s)
+            await asyncio.wait_for(waiter.wait(), self._exit_s)
         except TimeoutError:
             self._ends.pop(worker.id, None)
 
@@ -112,7 +117,7 @@ class WorkerSocket:
         while True:
             leases = [endpoint.lease_s for endpoint in self._endpoints.values()]
             await asyncio.sleep(max(0.05, min(leases, default=30.0) / 3))
-            for connection in list(self._connections):
+            for connection in list(self.connections):
                 try:
                     await connection.renew(time.time())
                 except StoreError as exc:
