@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -325,3 +327,9 @@ def test_a_receiver_that_is_down_is_asked_seldom_and_gets_all_when_it_is_back(tm
         await there.stop()
 
     asyncio.run(main())
+
+
+def test_a_plane_that_sends_no_webhook_carries_no_http_client() -> None:
+    code = "import sys, zeroidle.delivery.webhook; print(sorted({'aiohttp', 'email', 'yarl'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from pathlib import Path
 
 from tests.fleet.programs import alive, pids
@@ -199,5 +200,19 @@ def test_a_job_over_its_time_to_live_ends_without_a_worker(tmp_path: Path) -> No
         async with serving(tmp_path, endpoint(tmp_path, max_workers=0, ttl_s=0.3)) as plane:
             job = await plane.run(1)
             assert job.status is Status.TIMED_OUT and job.error and "time to live" in job.error
+
+    asyncio.run(main())
+
+
+def test_a_plane_at_zero_workers_does_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, endpoint(tmp_path, ECHO, idle_s=0.05)) as plane:
+            await plane.run(1)
+            await plane.until(lambda: not plane.workers(), "back at zero")
+            await asyncio.sleep(0.5)  # what follows the last event: the expiry clock, the worker's record
+            before = time.process_time()
+            await asyncio.sleep(1.0)
+            # Something that polls 100 times a second would use more. It is processor time, not time on the wall.
+            assert time.process_time() - before < 0.01
 
     asyncio.run(main())

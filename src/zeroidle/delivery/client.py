@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +103,8 @@ class Client:
             if self._session is None:
                 # In a thread: it takes a few tenths of a second, in which the plane goes on answering.
                 aiohttp = await asyncio.to_thread(importlib.import_module, "aiohttp")
+                from importlib.metadata import version
+
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=30),
                     cookie_jar=aiohttp.DummyCookieJar(),

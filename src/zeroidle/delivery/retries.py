@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 from dataclasses import dataclass
 
 
@@ -40,6 +39,8 @@ def retry_after_s(header: str | None, now: float) -> float | None:
         return None
     if header.strip().isdecimal():
         return float(header.strip()[:9])
+    import email.utils  # seldom needed, and a megabyte
+
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
