@@ -70,6 +70,10 @@ class Boot:
         from zeroidle_worker import runpod_shim, script
         from zeroidle_worker.api import names
 
+        if self.settings.concurrency > 1:  # before the handler's loggers take hold of the streams
+            from zeroidle_worker import tagged
+
+            tagged.install()
         runpod_shim.install(self)
         names.install()
         path = self.settings.handler
@@ -192,8 +196,7 @@ def main(settings: Optional[Settings] = None, born: Optional[float] = None) -> N
     except OSError as exc:
         leave(1, "The plane's socket %s cannot be reached: %s." % (settings.socket, exc.strerror or exc))
     booted = Boot(settings, link, born or process_began())
-    if settings.socket_fd is None:
-        os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forget)
     try:
         booted.run()
     except Gone as exc:

@@ -75,11 +75,9 @@ def _plain_key(key: Any) -> Any:
 
 
 def _sentence(value: Any, where: str, exc: BaseException) -> str:
-    found = None
-    try:
-        found = _offender(value, where)
-    except RecursionError:
+    if isinstance(exc, RecursionError):
         return "%s %s nested too deeply." % (NOT_JSON, where)
+    found = _offender(value, where)
     if found is None:
         return "%s %s that has no JSON form: %s." % (NOT_JSON, where, exc)
     path, thing, is_key = found

@@ -71,6 +71,7 @@ class Loop:
         self._wake_read, self._wake_write = os.pipe()
         for fd in (self._wake_read, self._wake_write):
             os.set_blocking(fd, False)
+        self._tag()
         current.worker.poll = self.poll
         current.worker.progress = self.report.progress
 
@@ -136,6 +137,9 @@ class Loop:
         current.worker.jobs.pop(running.id, None)
         if self.service.refresh and not result.refresh:
             result = result._replace(refresh=True)
+        tagged = sys.modules.get("zeroidle_worker.tagged")
+        if tagged is not None:
+            tagged.finish(running.id)
         _flush_output()
         self.report.done(running, result, run_s, log_start)
         debugger = sys.modules.get("runpod.serverless.utils.rp_debugger")
@@ -163,8 +167,15 @@ class Loop:
         wanted = self._ask(self.concurrency)
         if wanted != self.concurrency:
             self.concurrency = wanted
+            self._tag()
             self.prefetch.set_base(wanted)
             self.tell_ready()
+
+    def _tag(self) -> None:
+        if self.concurrency > 1:
+            from zeroidle_worker import tagged
+
+            tagged.install()
 
     def _ask(self, now: int) -> int:
         modifier = self.service.modifier

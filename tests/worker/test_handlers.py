@@ -400,3 +400,29 @@ def test_what_a_job_printed_is_its_range_of_the_log(tmp_path: Path) -> None:
                 assert p.log(worker)[start:end] == f"job {n}\nwarn\n"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("head", ["def handler(job):", "async def handler(job):"])
+def test_lines_of_jobs_that_run_at_once_name_their_job(tmp_path: Path, head: str) -> None:
+    """Each writes half of a line while the other does the same."""
+    pause = "await asyncio.sleep(0.001)" if head.startswith("async") else "time.sleep(0.001)"
+    text = source(
+        "print('begin', job['input'], end=' ')\nwaiting.append(1)\n"
+        f"while len(waiting) < 2: {pause}\nprint('middle')\nsys.stderr.write('end')",
+        ', "concurrency_modifier": lambda now: 2' if head.startswith("async") else "",
+        "import asyncio, sys, time\nwaiting = []\nprint('import')\n" + head,
+    )
+
+    async def main() -> None:
+        async with plane(tmp_path, text, concurrency=2) as p:
+            worker = await p.ready()
+            ids = [await p.submit(n) for n in (1, 2)]
+            for job_id in ids:
+                await p.result(job_id)
+            await until(lambda: not worker.jobs)
+            lines = p.log(worker).splitlines()
+            assert lines[0] == "import"
+            expected = [f"[{i}] {text}" for n, i in enumerate(ids, 1) for text in (f"begin {n} middle", "end")]
+            assert sorted(lines[1:]) == sorted(expected)
+
+    asyncio.run(main())
