@@ -69,7 +69,7 @@ class WorkerConnection(asyncio.Protocol):
         """Waits for the worker's HELLO."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from asyncio's
         loop = asyncio.get_running_loop()
-        self._hello_timer = loop.call_later(self._hub.hello_s, transport.abort)
+        self._hello_timer = loop.call_later(self._hub.hello_s, self.transport.abort)
         self._reader = loop.create_task(self._read())
 
     def data_received(self, data: bytes) -> None:

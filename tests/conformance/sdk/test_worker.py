@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conformance.sdk import environments
-from tests.conformance.sdk.plane import Call, Plane, running, sdk_endpoint
+from tests.conformance.sdk.plane import Call, Plane, running, sdk_endpoint, with_plane
 from zeroidle.job import Job, Status
 from zeroidle.worker import WorkerState
 
@@ -219,3 +219,21 @@ def test_a_sync_handler_is_ended_on_cancel(sdk: Sdk, tmp_path: Path) -> None:
         assert (await sdk.plane.job("plain", job_id)).status is Status.CANCELLED
 
     sdk.call(main())
+
+
+@pytest.mark.slow
+def test_the_oldest_version_serves_sync_handlers(tmp_path: Path) -> None:
+    async def test(plane: Plane) -> None:
+        for value in ("ü", 0, [1], {"a": None}):
+            job = await plane.run("plain", {"do": "echo", "value": value})
+            assert plane.output(job)["echo"] == value and job.attempt == 1
+        job = await plane.run("plain", {"do": "raise"})
+        assert job.status is Status.FAILED and "broken on purpose" in str(job.error)
+        job = await plane.run("plain", {"do": "large", "size_bytes": LARGE_BYTES})
+        assert plane.output(job) == {"text": "x" * LARGE_BYTES}
+        # It asks again at once after an empty answer, so the long poll must hold it.
+        assert len(plane.seen("job-take")) <= 10
+        assert plane.worker("plain").carrier == "http"
+
+    endpoint = sdk_endpoint(environments.OLDEST, "plain", tmp_path / "root")
+    with_plane(lambda: Plane(tmp_path / "data", [endpoint]), test)
