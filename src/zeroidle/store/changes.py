@@ -16,6 +16,7 @@ from zeroidle.store.batch import Batch
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
 from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
+from zeroidle.store.recent import Recent
 from zeroidle.store.rows import Row, delivery_row, ended_row, job_row, phases_text, waiting_row, worker_row
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import Before, State, Told
@@ -63,6 +64,7 @@ class Changes:
 
     def __init__(self, endpoints: Mapping[str, Endpoint], journal: Journal, spool: Spool) -> None:
         self.state = State(endpoints, self)
+        self.recent = Recent()
         self.keys: dict[tuple[str, str], Job] = {}
         self.webhook_bodies: dict[int, Spooled] = {}
         self.listeners: list[Callable[[JobEvent], None]] = []
@@ -111,6 +113,7 @@ class Changes:
 
     def revived(self, job: Job) -> None:
         """A job that had ended is in the queue again."""
+        self.recent.pop(job.endpoint, job.id)
         group = self._group
         group.jobs[job.seq] = job
         group.undo.append(("revived", job, None))
@@ -141,7 +144,7 @@ class Changes:
 
     def add_phases(self, job: Job, phases: Sequence[Phase]) -> None:
         """Adds to a job's timeline, also after its end."""
-        known = self.state.find(job.endpoint, job.id)
+        known = self.state.find(job.endpoint, job.id) or self.recent.get(job.endpoint, job.id, 0.0)
         if known is not None:
             known.phases.extend(phases)
         if known is not None and not known.final:
@@ -322,6 +325,9 @@ class Changes:
     def _settle(self, job: Job) -> None:
         self.state.settle(job)
         self._drop_key(job)
+        forget_at = self._forget_at(job)
+        if forget_at is not None:
+            self.recent.add(job, forget_at)
 
     def _drop_key(self, job: Job) -> None:
         key = job.idempotency_key

@@ -169,7 +169,8 @@ class SqliteStore:
                 return job
             with suppress(StoreError):  # then the end was taken back
                 await self._changes.durable()
-        return self._reader.job(endpoint, job_id, time.time())
+        now = time.time()
+        return self._changes.recent.get(endpoint, job_id, now) or self._reader.job(endpoint, job_id, now)
 
     async def wait(self, endpoint: str, job_id: str, timeout_s: float) -> Job | None:
         """Like `get`, but first waits until the job is final, at most `timeout_s`."""
@@ -389,6 +390,7 @@ class SqliteStore:
         if now - self._tidied_at >= _TIDY_EVERY_S:
             self._tidied_at = now
             await self._tidy(now)
+        self._changes.recent.expire(now)
         over = await asyncio.to_thread(self._reader.forgotten, now, _FORGET_AT_ONCE)
         # One that is being tried again has left the file's state behind.
         over = [(seq, files) for seq, files in over if seq not in self._state.live]

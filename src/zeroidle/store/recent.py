@@ -1,0 +1,51 @@
+"""The jobs that ended last, kept in memory: most are asked for right after their end."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from zeroidle.job import Job, Spooled
+
+#: What all of them may take together, in bytes; a small job counts as about 2 KiB.
+LIMIT_BYTES = 4 << 20
+_JOB_BYTES = 2048
+
+
+class Recent:
+    """Ended jobs by endpoint and id, each until its retention is over or newer ones need the room."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[tuple[str, str], tuple[Job, float, int]] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, job: Job, forget_at: float) -> None:
+        """Keeps a job whose end is durable."""
+        size_bytes = _JOB_BYTES + _size_bytes(job)
+        if size_bytes > LIMIT_BYTES // 16:
+            return
+        self.pop(job.endpoint, job.id)
+        self._jobs[job.endpoint, job.id] = (job, forget_at, size_bytes)
+        self._bytes += size_bytes
+        while self._bytes > LIMIT_BYTES:
+            self._bytes -= self._jobs.popitem(last=False)[1][2]
+
+    def get(self, endpoint: str, job_id: str, now: float) -> Job | None:
+        """The job, when it is here and its time is not over."""
+        found = self._jobs.get((endpoint, job_id))
+        return found[0] if found is not None and found[1] > now else None
+
+    def pop(self, endpoint: str, job_id: str) -> None:
+        """Forgets a job."""
+        found = self._jobs.pop((endpoint, job_id), None)
+        if found is not None:
+            self._bytes -= found[2]
+
+    def expire(self, now: float) -> None:
+        """Forgets those whose time is over."""
+        for key in [key for key, (_, forget_at, _) in self._jobs.items() if forget_at <= now]:
+            self.pop(*key)
+
+
+def _size_bytes(job: Job) -> int:
+    parts = (job.input, job.output, job.envelope)
+    return sum(len(part) for part in parts if part is not None and not isinstance(part, Spooled)) + len(job.error or "")
