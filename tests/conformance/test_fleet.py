@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.fleet.programs import alive, endpoint, entry, pids, say, until
 
+from tests.fleet.programs import alive, endpoint, entry, pids, say, until
 from zeroidle.errors import WorkerError
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.fleet.protocol import Exit, Fleet

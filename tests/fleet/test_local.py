@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from tests.fleet.programs import ENTRY, alive, endpoint, entry, pids, say, until
 
+from tests.fleet.programs import ENTRY, alive, endpoint, entry, pids, say, until
 from zeroidle.errors import WorkerError
 from zeroidle.fleet.environment import worker_environment
 from zeroidle.fleet.local import LocalFleet, worker_entry

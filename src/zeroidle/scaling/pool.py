@@ -96,7 +96,7 @@ class Pool:
             return
         if current is None:
             for life in self.lives.values():
-                self._loop.retire(life, "endpoint removed")
+                self._loop.workers.retire(life, "endpoint removed")
             return
         if current != self.endpoint:
             self.reload(current)
@@ -109,7 +109,7 @@ class Pool:
         self._handler_stamp = _stamp(endpoint)
         self.backoff.reset()
         for life in self.lives.values():
-            self._loop.retire(life, "endpoint changed")
+            self._loop.workers.retire(life, "endpoint changed")
         self.poke()
 
     def view(self, now: float) -> View:
@@ -159,7 +159,7 @@ class Pool:
             worker.concurrency = self.endpoint.concurrency
             life = Life(worker, self.endpoint, now)
             self.lives[worker.id] = life
-            self._loop.begin(life)
+            self._loop.workers.begin(life)
         return None
 
     def _held_back(self, now: float) -> bool:
@@ -176,7 +176,7 @@ class Pool:
         idle = [x for x in self.lives.values() if x.counts and not x.starting and not x.busy]
         idle.sort(key=lambda life: life.idle_at or 0.0)
         for life in idle[:fewer]:
-            self._loop.retire(life, "idle")
+            self._loop.workers.retire(life, "idle")
 
     def _set_wake(self, at: float | None, now: float) -> None:
         if self._wake is not None:
