@@ -14,6 +14,7 @@ from pathlib import Path
 from zeroidle.delivery.webhook import WebhookSender
 from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
+from zeroidle.fleet.prepared import PreparedFleet
 from zeroidle.gateway.admin_api import AdminApi
 from zeroidle.gateway.app import App
 from zeroidle.gateway.auth import Auth, digest, new_key
@@ -30,6 +31,7 @@ from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.scaling.loop import ScalingLoop
 from zeroidle.store.sqlite import SqliteStore
+from zeroidle.volume.gate import WeightsGate
 from zeroidle.worker import Registry, Worker
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,9 @@ class Plane:
         self.registry = Registry()
         self.store = SqliteStore(self.data, self.endpoints)
         self.fleet = LocalFleet(self.data)
-        self.scaling = ScalingLoop(self.store, self.fleet, self.registry, self.endpoints, self._env_for)
+        self.weights = WeightsGate(self.registry)
+        prepared = PreparedFleet(self.fleet, self.weights.prepare)
+        self.scaling = ScalingLoop(self.store, prepared, self.registry, self.endpoints, self._env_for)
         self.auth = Auth(self.store, is_loopback(host), self._admin_token)
         self.webhooks = WebhookSender(self.store, self.store.spool)
         self.files = Files(self.data / "files", self.endpoints)
@@ -135,6 +139,7 @@ class Plane:
         await self.server.close(CLOSE_GRACE_S)
         self.files.close()
         await self.fleet.close()
+        await self.weights.close()
         await self.socket.close()
         await self.webhooks.close()
         await self.store.close()

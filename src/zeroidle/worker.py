@@ -48,7 +48,8 @@ class Worker:
 
     `connected`: its socket is open, or what came on it is still being taken in: after the process has ended, its last
     results count until this is false. `forked`: it came from a fork server; `start_note` says why it did not, where
-    there is a reason. `pings`: it speaks HTTP and has pinged, so its pings keep its leases.
+    there is a reason. `waits_for` says in a sentence what its start waits for, while it does. `pings`: it speaks HTTP
+    and has pinged, so its pings keep its leases.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Worker:
     log_path: str | None = None
     forked: bool = False
     start_note: str = ""
+    waits_for: Callable[[], str] | None = field(default=None, repr=False)
     error: str | None = None
     error_kind: str | None = None
     control: Control | None = field(default=None, repr=False)

@@ -73,7 +73,7 @@ def _iso(at: float) -> str:
 
 
 def health_body(counts: Counts, workers: Iterable[Worker]) -> bytes:
-    """The answer of /health."""
+    """The answer of /health: RunPod's, and `waits` while workers wait for their weights."""
     jobs = {
         "completed": counts.completed,
         "failed": counts.failed,
@@ -81,7 +81,10 @@ def health_body(counts: Counts, workers: Iterable[Worker]) -> bytes:
         "inQueue": counts.queued + counts.queued_low,
         "retried": counts.retried,
     }
-    return _json({"jobs": jobs, "workers": worker_counts(workers)})
+    workers = list(workers)
+    waits = next((worker.waits_for() for worker in workers if worker.waits_for is not None), None)
+    body: dict[str, object] = {"jobs": jobs, "workers": worker_counts(workers)}
+    return _json(body if waits is None else body | {"waits": waits})
 
 
 def metrics_body(workers: Iterable[Worker]) -> bytes:

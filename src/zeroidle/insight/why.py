@@ -13,6 +13,7 @@ from zeroidle.worker import Worker, WorkerState
 _FAILING_SHARE = 0.5
 #: So many crashes in a row may be the work of one poison job.
 _SINGLE_CRASHES = 2
+WEIGHTS_ADVICE = "The volume as it is: zeroidle volume ls."
 _SIGNS_OF_CRASH = ("exit ", "signal ", "out of memory")
 
 
@@ -104,6 +105,8 @@ def starting_worker(facts: EndpointFacts) -> Worker | None:
 
 def starting_sentence(facts: EndpointFacts, worker: Worker) -> str:
     """In which phase a starting worker is, and for how long."""
+    if worker.waits_for is not None:
+        return f"Worker {worker.id} waits: {worker.waits_for()}"
     age = facts.now - worker.started_at
     current = worker.phases[-1] if worker.phases else None
     if current is None:
@@ -132,6 +135,8 @@ def _starting(facts: EndpointFacts) -> Verdict | None:
     worker = starting_worker(facts)
     if worker is None:
         return None
+    if worker.waits_for is not None:
+        return Verdict("weights", f"{facts.endpoint.name} waits: {worker.waits_for()}{_kept(facts)}", WEIGHTS_ADVICE)
     sentence = starting_sentence(facts, worker) + _kept(facts)
     return Verdict("worker-starting", sentence, slow_start_advice(facts, worker))
 
