@@ -33,14 +33,16 @@ from zeroidle.recipes.speech.lexicon import Lexicon
 from zeroidle.recipes.speech.sphinx import Sphinx
 
 VOICES = ("slt", "rms", "awb")
-WORDS = (
-    "think weather forward leather mother brother measure pleasure river yellow window kitchen ship sheep cat dog "
-    "father very wine vine thank three right light road load rice read lead sing song long strong finger butter water "
-    "better little people paper happy summer winter school student teacher question answer morning evening yesterday "
-    "tomorrow market garden picture village orange juice chicken cheese watch church zebra music busy easy visit seven "
-    "eleven together another breakfast hundred thousand language garage bottle button coffee table chair jacket yard "
-    "young house behind usual vision"
-).split()
+WORDS = [
+    "think", "weather", "forward", "leather", "mother", "brother", "measure", "pleasure", "river", "yellow",
+    "window", "kitchen", "ship", "sheep", "cat", "dog", "father", "very", "wine", "vine", "thank", "three",
+    "right", "light", "road", "load", "rice", "read", "lead", "sing", "song", "long", "strong", "finger", "butter",
+    "water", "better", "little", "people", "paper", "happy", "summer", "winter", "school", "student", "teacher",
+    "question", "answer", "morning", "evening", "yesterday", "tomorrow", "market", "garden", "picture", "village",
+    "orange", "juice", "chicken", "cheese", "watch", "church", "zebra", "music", "busy", "easy", "visit", "seven",
+    "eleven", "together", "another", "breakfast", "hundred", "thousand", "language", "garage", "bottle", "button",
+    "coffee", "table", "chair", "jacket", "yard", "young", "house", "behind", "usual", "vision",
+]  # fmt: skip
 #: What learners say instead, phone by phone.
 CONFUSIONS = {
     phone: instead.split()
@@ -52,6 +54,8 @@ CONFUSIONS = {
         "D": "T DH", "K": "G", "G": "K", "F": "P V", "M": "N", "N": "M NG", "NG": "N", "HH": "F", "Y": "JH",
     }.items()
 }  # fmt: skip
+#: The scores that are compared, and how they are shown.
+SCORES = {"frame": "frame GOP", "substitution": "substitution-aware", "both": "both (the product)"}
 DATA = Path("/usr/share/pocketsphinx/test/data")
 
 
@@ -160,7 +164,7 @@ def plot(judged: Sequence[Judged], path: Path) -> None:
 
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.subplots()
-    for score, label in (("frame", "frame GOP"), ("substitution", "substitution-aware"), ("both", "both (the product)")):
+    for score, label in SCORES.items():
         pairs = sorted((getattr(item, score), item.wrong) for item in judged)
         wrong = np.cumsum([item[1] for item in pairs]) / sum(item[1] for item in pairs)
         right = np.cumsum([not item[1] for item in pairs]) / sum(not item[1] for item in pairs)
@@ -228,7 +232,7 @@ def main() -> None:
     print(f"{len(wrong)} wrong and {len(judged) - len(wrong)} right phones, voices {', '.join(options.voices)}\n")
     print(f"{'score':24}{'AUC':>7}  {'95 % interval':16}{'found at 10 % false rejects':>28}")
     figures: dict[str, object] = {"wrong": len(wrong), "right": len(judged) - len(wrong)}
-    for score, label in (("frame", "frame GOP"), ("substitution", "substitution-aware"), ("both", "both (the product)")):
+    for score, label in SCORES.items():
         area, low, high = interval(judged, score)
         recall = recall_at(judged, score)
         figures[score] = {"auc": area, "low": low, "high": high, "recall": recall}
@@ -238,7 +242,8 @@ def main() -> None:
           f"{sum(item.named_by_frames for item in wrong) / len(wrong):.0%})")  # fmt: skip
     for name, values in timings(options.repeats).items():
         figures[name] = values
-        print(f"{name}: median {statistics.median(values):.3f}, {min(values):.3f} to {max(values):.3f}, n={len(values)}")
+        spread = f"{min(values):.3f} to {max(values):.3f}, n={len(values)}"
+        print(f"{name}: median {statistics.median(values):.3f}, {spread}")
     if options.plot:
         plot(judged, options.plot)
     if options.json:

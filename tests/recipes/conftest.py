@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes.clips import SpeechClip, alsa_clips, testdata_clips
+from zeroidle.recipes.speech.sphinx import Sphinx
+
 _NEEDS = {
     "espeak-ng": "/usr/bin/espeak-ng",
     "flite": "/usr/bin/flite",
@@ -52,3 +55,15 @@ def alsa() -> Path:
     """The spoken clips of alsa-utils, 48 kHz."""
     _installed("alsa-utils")
     return Path(_NEEDS["alsa-utils"]).parent
+
+
+@pytest.fixture(scope="session")
+def clips(testdata: Path, alsa: Path, tmp_path_factory: pytest.TempPathFactory) -> list[SpeechClip]:
+    """All recordings of real speech whose words are known."""
+    return testdata_clips(testdata, tmp_path_factory.mktemp("clips")) + alsa_clips(alsa)
+
+
+@pytest.fixture(scope="session")
+def sphinx() -> Sphinx:
+    """The CPU backend, loaded once."""
+    return Sphinx()

@@ -171,18 +171,24 @@ def _without_blanks(spans: Sequence[Span], graph: Graph, path: Sequence[int], ta
     long blanks after a word back as rest."""
     rest = int(graph.column[graph.word == REST][0])
     found: list[Span] = []
-    for at, span in enumerate(spans):
+    queue = list(spans)
+    while queue:
+        span = queue.pop(0)
         if span.word < 0:
             found.append(span)
             continue
         heard = span.end
         while heard > span.start + 1 and graph.column[path[heard - 1]] == rest:
             heard -= 1
-        last = at + 1 == len(spans) or spans[at + 1].word != span.word
-        end = min(span.end, heard + tail) if last else span.end
+        if queue and queue[0].word == span.word:
+            found.append(replace(span, heard=heard))
+            continue
+        # The blanks after a word's last phone may have gone to the phone or to the rest: they sound the same.
+        pause_end = queue.pop(0).end if queue and queue[0].word == REST else span.end
+        end = min(pause_end, heard + tail)
         found.append(replace(span, end=end, heard=heard))
-        if end < span.end:
-            found.append(Span(end, span.end, REST, junction=span.word + 1))
+        if end < pause_end:
+            found.append(Span(end, pause_end, REST, junction=span.word + 1))
     return found
 
 

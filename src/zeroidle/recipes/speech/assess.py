@@ -10,10 +10,12 @@ from .audio import RATE_HZ, Recording
 from .calibration import CALIBRATIONS, Calibration
 from .fluency import BreakError, Pause, fluency_score, judge_breaks, pauses
 from .gop import PhoneScore, score_phones
-from .graph import FILLER
+from .graph import FILLER, REST
 from .lexicon import Word
 from .posteriors import Posteriors, Scorer
 
+#: Log-posterior of silence below which a frame is certainly speech.
+_NO_REST = -3.0
 OMISSION, INSERTION, MISPRONUNCIATION, NONE = "Omission", "Insertion", "Mispronunciation", "None"
 
 
@@ -89,7 +91,7 @@ def assess(
     found = align(variants, posteriors, calibration.miscue if wish.miscue else None)
     step("aligned")
     scores = score_phones(posteriors, found.spans, wish.candidates)
-    matches, match_posterior = _match(found, scores, calibration, len(words))
+    matches, match_posterior = _match(found, scores, calibration, posteriors)
     step("scored")
     spoken = _words(words, found, scores, posteriors.frame_s, calibration)
     spoken += _insertions(found, posteriors.frame_s, recording, name_words)
@@ -97,13 +99,22 @@ def assess(
     return _whole(spoken, words, found, posteriors.frame_s, (matches, match_posterior))
 
 
-def _match(found: Alignment, scores: list[PhoneScore], calibration: Calibration, words: int) -> tuple[bool, float]:
-    """Whether this is the text of the recording: its phones fit, and not nearly all words were left out."""
-    said = sum(variant is not None for variant in found.variants)
+def _match(
+    found: Alignment, scores: list[PhoneScore], calibration: Calibration, posteriors: Posteriors
+) -> tuple[bool, float]:
+    """Whether this is the text of the recording: its phones fit, they account for most of the speech, and not nearly
+    all words were left out. Also the mean log-posterior of the phones."""
     mean = sum(max(score.posterior, -12.0) for score in scores) / len(scores) if scores else -12.0
-    speech = sum(span.end - span.start for span in found.spans if span.word >= 0)
+    said = sum(variant is not None for variant in found.variants)
+    if said * 3 <= len(found.variants) or not calibration.matches(scores):
+        return False, mean
+    spoken = sum(span.end - span.start for span in found.spans if span.word >= 0)
     extra = sum(span.end - span.start for span in found.spans if span.word == FILLER)
-    return said * 3 > words and extra < 2 * speech and calibration.matches(scores), mean
+    # A wrong text may sit on the part that it fits and call the rest of the speech a pause.
+    missed = sum(
+        int((posteriors.rest[span.start : span.end] < _NO_REST).sum()) for span in found.spans if span.word == REST
+    )
+    return extra < 2 * spoken and missed < 0.5 * spoken, mean
 
 
 def _words(

@@ -63,12 +63,12 @@ def check(samples: NDArray[Any], rate_hz: int, max_s: float = MAX_S) -> Recordin
     """Makes a recording of decoded samples, (frames,) or (frames, channels). Raises InputError."""
     if rate_hz < _LOWEST_RATE_HZ:
         raise InputError(f"The audio has a sample rate of {rate_hz} Hz; speech needs at least {_LOWEST_RATE_HZ} Hz.")
-    data = samples.reshape(len(samples), -1).astype(np.float32)
-    duration_s = len(data) / rate_hz
+    duration_s = len(samples) / rate_hz
     if duration_s > max_s:
         raise InputError(f"The audio is {duration_s:.1f} s long; at most {max_s:g} s are taken. Send it in parts.")
     if duration_s < MIN_S:
         raise InputError(f"The audio is {duration_s:.2f} s long; at least {MIN_S:g} s are needed.")
+    data = samples.reshape(len(samples), -1).astype(np.float32)
     if not np.isfinite(data).all():
         raise InputError("The audio holds samples that are not numbers (NaN or infinity); record it again.")
     peak = float(np.abs(data).max())

@@ -94,11 +94,17 @@ class _Chain:
         own = self._posteriors.index[span.label]
         canonical = float(totals[own])
         totals[own] = -np.inf
+        if self._posteriors.blank:  # CTC takes two equal phones in a row for one: that is leaving this one out
+            totals[[self._posteriors.index[near.label] for near in self._neighbours(at)]] = -np.inf
         best = int(totals.argmax())
         deleted = float((start + after).max())
         if deleted > totals[best]:
             return canonical - deleted, DELETED
         return canonical - float(totals[best]), self._posteriors.phones[best]
+
+    def _neighbours(self, at: int) -> list[Span]:
+        before = [span for span in self._spans[:at] if span.word >= 0][-1:]
+        return before + [span for span in self._spans[at + 1 :] if span.word >= 0][:1]
 
     def _pass(self, start: Floats, states: Sequence[Floats], window: slice) -> Floats:
         """Scores at the end of an element for each time, given those at its start; the last axis is time."""

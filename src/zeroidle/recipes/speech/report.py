@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import wave
 from dataclasses import dataclass
 from html import escape
@@ -89,9 +90,8 @@ def html(assessment: Assessment, samples: Samples, text: str, form: Form, footer
         "footer": escape(footer),
     }
     page = (Path(__file__).parent / "report.html").read_text(encoding="utf-8")
-    for key, value in parts.items():
-        page = page.replace("{{" + key + "}}", value, 1)
-    return page
+    # In one pass: a text that holds {{audio}} is shown as it was written.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place.group(1)], page)
 
 
 def _totals(assessment: Assessment) -> list[tuple[str, float]]:
