@@ -21,13 +21,14 @@ from pathlib import Path
 
 import uvloop
 
-from zeroidle.job import Job, Status, new_job_id
+from zeroidle.job import Job, JobIds, Status
 from zeroidle.store.protocol import Lease, Outcome
 from zeroidle.store.sqlite import SqliteStore
 
 INPUT = b'{"n":1,"text":"hello"}'
 DONE = Outcome(Status.COMPLETED, b'{"n":1,"text":"hello"}', run_s=0.0001)
 WORKERS = 16
+IDS = JobIds()
 
 
 class Figures:
@@ -50,7 +51,7 @@ class Figures:
 
 def new_job() -> Job:
     """A small job."""
-    return Job(new_job_id(), "e", INPUT)
+    return Job(IDS.new(), "e", INPUT)
 
 
 async def submit(store: SqliteStore, n: int, together: int) -> float:
