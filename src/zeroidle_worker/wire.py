@@ -21,7 +21,8 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | DRAIN    | to worker | -                                                         | -                             |
 
 A body of LARGE bytes or more travels as a file: `path` names it (absolute, on this machine), the body is empty, and
-the plane takes the file over. The file of a JOB stays the plane's: the worker only reads it. It holds the whole job
+the plane takes the file over: it lies in the plane's spool and its name begins with the worker's id and a hyphen. The
+file of a JOB stays the plane's: the worker only reads it. It holds the whole job
 when the body is empty, and otherwise the JSON text of `input`, with the job's other keys in the body: so a spooled
 input is handed out without a copy.
 

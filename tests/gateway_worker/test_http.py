@@ -266,10 +266,26 @@ def test_a_stop_reaches_the_poll_once(tmp_path: Path) -> None:
             job_id = await p.submit()
             await p.call("job-take")
             stop = asyncio.ensure_future(p.call("job-stop"))
-            await until(lambda: p.worker.cooperative, "the poll is held")
+            await asyncio.sleep(0)
             assert p.worker.control is not None
             p.worker.control.cancel(job_id, 7)  # of another attempt
             p.worker.control.cancel(job_id, 1)
             assert value(await stop) == {"jobsToStop": [job_id]}
+
+    uvloop.run(main())
+
+
+def test_a_handler_counts_as_stoppable_when_its_worker_polls_while_it_runs(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            await p.submit()
+            first = asyncio.ensure_future(p.call("job-stop"))
+            await p.call("job-take")
+            async with asyncio.timeout(10):
+                assert (await first).status == 204  # answered, to see whether another poll comes
+            assert not p.worker.cooperative
+            second = asyncio.ensure_future(p.call("job-stop"))
+            await until(lambda: p.worker.cooperative, "it is stoppable")
+            assert not second.done()
 
     uvloop.run(main())

@@ -136,7 +136,7 @@ class WorkerApi:
         await peer.settle(peer.evidence.took(call.query.get("job_in_progress"), list(worker.jobs.values())))
         asked = _number(call.query.get("batch_size"), 1)
         # batch_size is what is free beside the jobs that it has.
-        peer.session.ready(max(worker.concurrency, asked), cooperative=peer.listens)
+        peer.session.ready(max(worker.concurrency, asked), cooperative=peer.stoppable)
         jobs = await self._claim(call, asked)
         if not jobs:
             return Response(204)
@@ -255,10 +255,12 @@ class WorkerApi:
         return Response(body=_OK)
 
     async def _stop(self, call: _Call) -> Response:
-        peer, worker, deadline = call.peer, call.worker, time.monotonic() + HOLD_S
-        peer.listens = worker.cooperative = True  # an async handler stops when it is told
+        peer, deadline = call.peer, time.monotonic() + HOLD_S
+        peer.polls_stop(time.time())
         while not peer.stops and self._goes_on(call) and (left := deadline - time.monotonic()) > 0:
             await peer.nudge(None, self._closing, min(LOOK_S, left))
+            if peer.must_prove(time.time()):
+                return Response(204)
         if not peer.stops and not self._goes_on(call):
             await self._idle(call)
         if not peer.stops or not call.request.alive():

@@ -18,6 +18,9 @@ log = logging.getLogger("zeroidle.worker")
 #: A worker is told again to stop a job that it still names after so long.
 TELL_AGAIN_S = 10.0
 
+#: A job that was handed out so long ago has begun.
+BUSY_S = 0.5
+
 #: A ready worker with nothing to do that has no poll open for so long will not take a job again.
 SILENT_S = 30.0
 
@@ -30,7 +33,8 @@ class HttpPeer:
         self.worker = session.worker
         self.evidence = Evidence(PING_INTERVAL_MS / 1000)
         self.open_takes = 0
-        self.listens = False  # it has a job-stop poll, so an async handler can be stopped
+        self.stoppable = False  # its loop goes on while a job runs, so it can stop one
+        self._probed: tuple[str, int] | None = None
         self.stops: set[str] = set()
         self.changed = asyncio.Event()
         self._told: dict[str, float] = {}
@@ -65,6 +69,21 @@ class HttpPeer:
         self._told = {i: at for i, at in self._told.items() if now - at < TELL_AGAIN_S}
         self._told.update(dict.fromkeys(ids, now))
         return ids
+
+    # -- whether a job can be stopped: an async handler can, a sync one blocks the SDK's loop and its polls
+
+    def polls_stop(self, now: float) -> None:
+        """Notes a job-stop poll. One that comes while a job runs shows that the handler does not block the loop."""
+        if not self.stoppable and any(now - held.taken_at > BUSY_S for held in self.worker.jobs.values()):
+            self.stoppable = self.worker.cooperative = True
+
+    def must_prove(self, now: float) -> bool:
+        """Whether to answer a held job-stop poll, to see whether another one comes; once for each longer job."""
+        held = next(iter(self.worker.jobs.values()), None)
+        if self.stoppable or held is None or now - held.taken_at < BUSY_S:
+            return False
+        before, self._probed = self._probed, (held.job_id, held.attempt)
+        return before != self._probed
 
     # -- waiting
 
