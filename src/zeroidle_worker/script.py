@@ -23,7 +23,11 @@ def run_script(path: str) -> None:
 
 
 def put_first(folder: str) -> None:
-    """Makes the handler's own folder the first place of imports."""
+    """Makes the handler's own folder the first place of imports, and the endpoint's root, which is the working
+    directory, the second: there several endpoints of one project keep what they share."""
+    root = os.getcwd()
+    if root != folder and root not in sys.path:
+        sys.path.insert(0, root)
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
 

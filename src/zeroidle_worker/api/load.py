@@ -9,14 +9,14 @@ from typing import List
 
 from zeroidle_worker.api import declare
 from zeroidle_worker.api.declare import Declared
+from zeroidle_worker.script import put_first
 
 
 def load_file(path: str) -> List[Declared]:
-    """Runs the file as a module and answers what it declares. Its folder comes first on the path."""
+    """Runs the file as a module and answers what it declares. Its folder comes first on the path, then the root."""
     path = os.path.abspath(path)
     folder, name = os.path.dirname(path), os.path.splitext(os.path.basename(path))[0]
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
+    put_first(folder)
     if not name.isidentifier() or name in sys.modules:
         name = "zeroidle_handler"
     spec = importlib.util.spec_from_file_location(name, path)
