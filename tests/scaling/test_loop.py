@@ -137,6 +137,26 @@ def test_request_count_keeps_no_idle_worker(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_queue_delay_adds_a_worker_for_a_request_that_has_waited(tmp_path: Path) -> None:
+    async def main() -> None:
+        mark, gate = tmp_path / "pids", tmp_path / "gate"
+        served = endpoint(tmp_path, scaler=Scaler("queue_delay", 0.5), max_workers=3)
+        async with serving(tmp_path, served) as plane:
+            first = await plane.put({"mark": str(mark), "wait": str(gate)})
+            await plane.until(lambda: pids(mark, 1), "the first request has its worker")
+            second = await plane.put({"mark": str(mark), "wait": str(gate)})
+            await plane.until(lambda: pids(mark, 2), "the second one got another")
+            gate.touch()
+            ended = [await plane.end(job) for job in (first, second)]
+            assert ended[0].worker_id != ended[1].worker_id
+            assert plane.count("added") == 2
+            records = {r.id: r for r in await plane.store.list_workers("probe")}
+            added = records[ended[1].worker_id or ""]
+            assert added.started_at - second.created_at >= 0.5
+
+    asyncio.run(main())
+
+
 def test_a_worker_that_asks_to_be_refreshed_is_replaced(tmp_path: Path) -> None:
     async def main() -> None:
         source = (

@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.fleet.programs import alive, pids
 from tests.scaling.plane import ACT, endpoint, serving
 from zeroidle.job import Status
@@ -70,5 +72,24 @@ def test_an_async_handler_is_cancelled_and_its_neighbour_goes_on(tmp_path: Path)
             ended = await plane.end(jobs[1])
             assert (ended.status, ended.attempt) == (Status.COMPLETED, 1)
             assert plane.count("added") == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_worker_that_stopped_answering_is_ended_and_its_job_is_done_by_another_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        mark, gate = tmp_path / "pids", tmp_path / "gate"
+        served = endpoint(tmp_path, ACT, sdk="real", max_workers=1, lease_s=5.0)
+        async with serving(tmp_path, served) as plane:
+            job = await plane.put({"mark": str(mark), "wait": str(gate), "ok": 1})
+            await plane.until(lambda: pids(mark, 1), "it runs")
+            (frozen,) = pids(mark, 1)
+            os.killpg(frozen, signal.SIGSTOP)  # with the process that pings for it
+            await plane.until(lambda: pids(mark, 2), "it runs elsewhere")
+            assert not alive(frozen)
+            gate.touch()
+            ended = await plane.end(job)
+            assert (ended.status, ended.attempt, ended.losses) == (Status.COMPLETED, 2, 1)
 
     asyncio.run(main())
