@@ -178,3 +178,13 @@ def test_a_job_of_a_declared_endpoint_reports_progress(tmp_path: Path) -> None:
             assert p.value((await p.result(job_id)).output) == "done"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_declared_endpoint_may_use_child_processes(tmp_path: Path, method: str) -> None:
+    """A spawned child imports the file anew, in an interpreter where nothing is installed."""
+    text = HEAD + (
+        "import multiprocessing\ndef square(n): return n * n\n@endpoint\ndef squares(numbers: list) -> list:\n"
+        f"    with multiprocessing.get_context({method!r}).Pool(2) as pool:\n        return pool.map(square, numbers)\n"
+    )
+    assert answer(tmp_path, text, {"numbers": [1, 2, 3]}, python=bare_python(tmp_path)) == [1, 4, 9]

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from runpod.serverless.utils import rp_validator as real_validator
 
 from zeroidle_worker import current, runpod_shim
+from zeroidle_worker import sdk_names as names
 from zeroidle_worker.current import Running
-from zeroidle_worker.runpod_shim import names
 from zeroidle_worker.runpod_shim.runpod.serverless.modules import rp_logger, rp_progress
 from zeroidle_worker.runpod_shim.runpod.serverless.utils import (
     rp_cleanup,

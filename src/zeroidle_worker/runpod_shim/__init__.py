@@ -34,7 +34,7 @@ def install(boot: Boot) -> None:
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
     # A child that multiprocessing spawns imports the handler's file anew and gets our sys.path, last in which the
-    # light module stands in for a real one that is not installed.
+    # light modules of this folder stand in for real ones that are not installed.
     if _HERE not in sys.path:
         sys.path.append(_HERE)
 
@@ -48,9 +48,9 @@ def need_real(name: str) -> None:
     if worker is None or worker.settings.sdk != "auto":
         return
     if not real_is_installed():
-        from zeroidle_worker.runpod_shim import names
+        from zeroidle_worker.sdk_names import known
 
-        if names.known(name):
+        if known(name):
             worker.fail("real-sdk-missing", _SENTENCE % (name, sys.executable, sys.executable))
         return
     start_again(worker, name)

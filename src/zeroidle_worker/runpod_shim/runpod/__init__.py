@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
 if "zeroidle_worker" not in sys.modules:
     # A child process of a handler finds this folder on its path, but not the package around it.
-    from ._standalone import make_importable
-
-    make_importable()
+    importlib.import_module("_zeroidle_standalone").make_importable()
 
 from zeroidle_worker.outcome import RUNPOD_VERSION as __version__
-from zeroidle_worker.runpod_shim.names import answer
+from zeroidle_worker.sdk_names import answer
 
 from . import serverless
 from .serverless.modules.rp_logger import RunPodLogger

@@ -10,7 +10,7 @@ from typing import Any, Dict
 from zeroidle_worker import boot, service
 from zeroidle_worker.outcome import RUNPOD_VERSION as runpod_version
 from zeroidle_worker.runpod_shim import need_real
-from zeroidle_worker.runpod_shim.names import answer
+from zeroidle_worker.sdk_names import answer
 
 from .modules.rp_fitness import register_fitness_check, run_fitness_checks
 from .modules.rp_logger import RunPodLogger

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zeroidle_worker.runpod_shim.names import answer
+from zeroidle_worker.sdk_names import answer
 
 __getattr__ = answer("runpod.serverless.modules", __path__, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeroidle_worker.runpod_shim.names import answer
+from zeroidle_worker.sdk_names import answer
 
 __all__ = ["download_files_from_urls", "upload_file_to_bucket", "upload_in_memory_object"]
 

@@ -1,4 +1,4 @@
-"""Makes `zeroidle_worker` importable where only this folder is on the path."""
+"""Makes `zeroidle_worker` importable in a process that has only this folder on its path: a child of a handler."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import sys
 
 
 def make_importable() -> None:
-    """Loads the package by file, as its `__main__` does."""
+    """Loads the package by file, as its `__main__` does, unless it is installed."""
     if importlib.util.find_spec("zeroidle_worker") is not None:
         return
-    here = os.path.abspath(__file__)
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(here)))
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     spec = importlib.util.spec_from_file_location(
         "zeroidle_worker", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
