@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "logs": Command("zeroidle.cli.logs:add_logs", "Show or follow what a worker, job or endpoint wrote.", OPERATE),
     "why": Command("zeroidle.cli.why:add_why", "Say in words why a job or an endpoint is as it is.", OPERATE),
     "timeline": Command("zeroidle.cli.why:add_timeline", "Show where a job's time went.", OPERATE),
+    "plan": Command("zeroidle.cli.plan:add_plan", "Show what moving weights onto a volume changes and costs.", OPERATE),
     "volume": Command("zeroidle.cli.volume:add_volume", "Fetch, check, list and clear away model files.", OPERATE),
     "webhooks": Command("zeroidle.cli.webhooks:add_webhooks", "List webhook deliveries, deliver again.", OPERATE),
     "keys": Command("zeroidle.cli.keys:add_keys", "Make, list and revoke API keys.", OPERATE),
