@@ -26,6 +26,7 @@ TRUST_AFTER = 3
 
 _TICK_S = 0.005
 _SLOW_TICK_S = 0.050
+_CALM_TICKS = 3
 
 
 class Prefetch:
@@ -154,15 +155,19 @@ class Prefetch:
             except Gone:
                 return  # the loop notices it as well and ends
             self._asleep = True
+            if self._moved_at and (self._waiting or self._link.pending or self.credit > self.base):
+                # A job began between the last look and the line above, and so nobody woke us.
+                self._asleep = False
+                self._awake.set()
 
     def _watch(self) -> None:
-        quiet = 0
+        quiet = calm = 0
         while quiet < 3:
             moved_at = self._moved_at
             held_s = time.monotonic() - moved_at if moved_at else 0.0
             time.sleep(_TICK_S if held_s < STUCK_S else _SLOW_TICK_S)
             if self._moved_at != moved_at:
-                quiet = 0
+                quiet = calm = 0
                 continue
             if not moved_at:
                 quiet += 1
@@ -171,6 +176,10 @@ class Prefetch:
             if time.monotonic() - moved_at >= STUCK_S:
                 self._short = 0
                 self._poll()  # what is still on its way here goes back as well
+                calm += 1
                 if self._waiting or self.credit > self.base:
                     self._give_back()
+                    calm = 0
             self._link.flush()
+            if calm >= _CALM_TICKS:
+                return  # the plane knows the credit, so nothing comes any more while this job runs

@@ -226,3 +226,22 @@ def test_stop_before_start_ends_a_worker_at_once(tmp_path: Path) -> None:
             assert p.exits[worker.id].code == -15
 
     asyncio.run(main())
+
+
+def test_a_plain_handler_starts_without_the_heavy_modules(tmp_path: Path) -> None:
+    """The start of a worker is a budget: each of these costs as much to import as much of the worker itself."""
+    heavy = {
+        "asyncio", "concurrent.futures", "dataclasses", "http.client", "importlib.resources", "importlib.util",
+        "inspect", "logging", "multiprocessing", "pathlib", "runpy", "shutil", "socket", "ssl", "subprocess",
+        "tempfile", "threading", "traceback", "urllib.request", "uuid",
+    }  # fmt: skip
+    text = "import runpod, sys\nrunpod.serverless.start({'handler': lambda job: sorted(sys.modules)})\n"
+
+    async def main() -> None:
+        async with plane(tmp_path, text, python=bare_python(tmp_path)) as p:
+            await p.ready()
+            modules = set(p.value((await p.run(1)).output))
+            assert modules & heavy == set()
+            assert "zeroidle_worker.run_sync" in modules and "zeroidle_worker.run_async" not in modules
+
+    asyncio.run(main())
