@@ -26,7 +26,7 @@ from zeroidle.gateway.pages import Docs
 from zeroidle.gateway.runpod_api import RunpodApi
 from zeroidle.gateway.server import Server
 from zeroidle.gateway.validate import InputCheck
-from zeroidle.gateway.worker_api import WorkerApi
+from zeroidle.gateway.worker_api import MAX_RESULT_BYTES, WorkerApi
 from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.scaling.loop import ScalingLoop
@@ -38,9 +38,6 @@ log = logging.getLogger(__name__)
 
 #: The file in the data folder that tells the commands where the plane is.
 PLANE_FILE = "plane.json"
-
-#: The largest body that any route takes; the routes have their own, smaller limits.
-MAX_BODY_BYTES = 64 * 1024 * 1024
 
 #: How long answers that are under way may take once the workers are gone.
 CLOSE_GRACE_S = 2.0
@@ -86,7 +83,7 @@ class Plane:
         self.workers = WorkerApi(self.store, self.registry, self.endpoints)
         self.socket = WorkerSocket(self._socket_path, self.store, self.registry, self.endpoints)
         self.app = self._app()
-        self.server = Server(self.app.handle, self.store.spool, max_body_bytes=MAX_BODY_BYTES, admit=self.app.admit)
+        self.server = Server(self.app.handle, self.store.spool, max_body_bytes=MAX_RESULT_BYTES, admit=self.app.admit)
 
     def _app(self) -> App:
         app = App(self.auth)
@@ -96,7 +93,8 @@ class Plane:
             auth=self.auth, token=self._admin_token,
         )  # fmt: skip
         app.mount("v2", api.handle, browser=True, admit=api.admit)
-        app.mount("worker", self.workers.handle, public=True)  # asks for the worker's own token
+        # Asks for the worker's own token.
+        app.mount("worker", self.workers.handle, public=True, admit=self.workers.admit)
         app.mount("admin", admin.handle)
         app.mount("metrics", Metrics(self.store, self.registry, self.endpoints).handle)
         app.mount("openapi.json", Openapi(self.endpoints, uploads=True).handle, browser=True)

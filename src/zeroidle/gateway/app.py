@@ -31,7 +31,7 @@ class _Mount:
     handler: Handler
     public: bool
     browser: bool
-    admit: Admit | None
+    admit: Admit
 
 
 class App:
@@ -54,9 +54,9 @@ class App:
         """Gives all paths that begin with `/segment` to `handler`, which sees the whole path.
 
         `public`: it checks its callers itself, or need not. `browser`: pages of other sites may call it (CORS).
-        `admit` says how long a large body may be; without it the server's limit counts.
+        `admit` says how long a large body may be; without it none is taken.
         """
-        self._mounts[segment] = _Mount(handler, public, browser, admit)
+        self._mounts[segment] = _Mount(handler, public, browser, admit or _small)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; never raises an Error."""
@@ -83,15 +83,15 @@ class App:
             response.headers.update(_CORS)
         return response
 
-    def admit(self, request: Request) -> int | None:
-        """How long this request's body may be, before it goes to disk; None: what the server allows.
+    def admit(self, request: Request) -> int:
+        """How long this request's body may be, before it goes to disk.
 
         Raises RequestError, also to a caller without a key.
         """
         mount = self._find(request)
         if not mount.public:
             self._auth.check_now(request)
-        return mount.admit(request) if mount.admit is not None else None
+        return mount.admit(request)
 
     def _find(self, request: Request) -> _Mount:
         path = request.path

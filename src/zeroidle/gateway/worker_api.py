@@ -38,6 +38,7 @@ LOOK_S = 1.0
 
 #: A result may have any size that the disk takes: an SDK drops a result that is refused.
 MAX_RESULT_BYTES = 16 * 1024**3
+MAX_STRANGER_BYTES = 32 * 1024**2
 
 _OK = b"{}"
 
@@ -92,8 +93,12 @@ class WorkerApi:
         return await self._verbs[verb](_Call(request, verb, worker, peer, job_id, query))
 
     def admit(self, request: Request) -> int:
-        """The longest body that a worker may send: for the server, before the body goes to disk."""
-        return MAX_RESULT_BYTES
+        """The longest body that a worker may send: for the server, before the body goes to disk. Without a living
+        worker's token it is a little: a late result is read and dropped, not kept."""
+        segments, query = _split(request)
+        worker = self._registry.get(segments[3]) if len(segments) > 3 else None
+        known = worker is not None and worker.endpoint == segments[1] and _authentic(worker, request, query)
+        return MAX_RESULT_BYTES if known else MAX_STRANGER_BYTES
 
     def close(self) -> None:
         """Ends every held poll."""
