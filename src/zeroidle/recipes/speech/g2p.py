@@ -15,7 +15,7 @@ from .writing import foreign_script, proposal, scripts_of
 _SWITCH = re.compile(r"\(([a-z][a-z0-9-]*)\)")
 _STRESS = str.maketrans("", "", "ˈˌ")
 #: Phoneme names of espeak-ng 1.51 that it prints unchanged where it has no IPA for them.
-_MNEMONICS = {"s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "z.": "ʐ", "i.": "ɨ", "n^": "ɲ", "tS": "tʃ", "dZ": "dʒ", "S": "ʃ"}
+_MNEMONICS = {"s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "z.": "ʐ", "i.": "ɨ", "n^": "ɲ", "k^": "c", "tS": "tʃ", "dZ": "dʒ", "S": "ʃ"}
 _TONAL = ("cmn", "hak", "shn", "th", "vi", "yue")
 #: Languages whose rules in espeak-ng 1.51 give wrong sounds for ordinary words, with what was seen.
 UNRELIABLE = {
@@ -205,7 +205,10 @@ def _phone(phone: str, tonal: bool) -> str:
         tone, rest = rest[-1].replace("ɜ", "3"), rest[:-1]  # tone 3 comes out as the vowel that "3" stands for
     if len(rest) > 1:
         rest = rest.rstrip("-")  # marks a schwa that quick speech may drop
-    return stress + _MNEMONICS.get(rest, rest) + tone
+    ipa = _MNEMONICS.get(rest, rest)
+    if len(ipa) > 1 and ipa.endswith("^"):  # Estonian s^, d^: palatalised
+        ipa = ipa[:-1] + "ʲ"
+    return stress + ipa + tone
 
 
 def _not_ipa(ipa: str) -> str | None:

@@ -19,7 +19,7 @@ def missing(package: str, backend: str, exc: ImportError) -> MissingProgram:
     """The error for a backend whose packages are not installed."""
     return MissingProgram(
         f'The backend "{backend}" needs the package "{package}" in this worker\'s environment ({exc}): '
-        f"see requirements-{backend}.txt beside the recipe."
+        f"see speech/requirements-{'espnet' if backend == 'powsm' else 'transformers'}.txt of the recipe."
     )
 
 
