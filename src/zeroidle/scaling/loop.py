@@ -21,6 +21,7 @@ from zeroidle.worker import Registry, Worker, WorkerEventKind
 
 log = logging.getLogger(__name__)
 
+
 class ScalingLoop:
     """Starts and stops workers so that each endpoint has as many as its policy wants.
 
