@@ -23,13 +23,14 @@ MAX_LINES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """A log file and whose it is. `end` bounds it when it belongs to one job."""
+    """A log file and whose it is. `job` names the one whose lines are wanted; `start` and `end` bound them."""
 
     worker: str
     path: str | None
     live: bool
     start: int | None = None
     end: int | None = None
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class LogReader:
             if record is None:
                 return [], now.final
             start, end = now.log_range or (None, None)
-            return [_Log(record.id, record.log_path, not now.final, start, end)], now.final
+            return [_Log(record.id, record.log_path, not now.final, start, end, now.id)], now.final
 
         return await self._answer(find, _read(request))
 
@@ -113,7 +114,8 @@ def _part(log: _Log, ask: _Ask) -> dict[str, object]:
         got = logs.read_tail(log.path, ask.lines, log.end)
     end = got.size_bytes if log.end is None else min(log.end, got.size_bytes)
     more = bool(got.text) and got.next < end and not log.live
-    return {"worker": log.worker, "text": got.text, "next": got.next, "live": log.live, "more": more}
+    text = got.text if log.job is None else logs.only_job(got.text, log.job)
+    return {"worker": log.worker, "text": text, "next": got.next, "live": log.live, "more": more}
 
 
 def _read(request: Request) -> _Ask:

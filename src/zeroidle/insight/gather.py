@@ -111,10 +111,10 @@ class Sources:
         if worker is not None:
             end = job.log_range[1] if job.log_range else None
             tail = await asyncio.to_thread(logs.read_tail, worker.log_path, _LOG_LINES, end)
-            text = tail.text
+            text = logs.only_job(tail.text, job.id)
             if job.log_range:
                 own = await asyncio.to_thread(logs.read_from, worker.log_path, *job.log_range, False)
-                text = own.text
+                text = logs.only_job(own.text, job.id)
         return JobFacts(
             job=job,
             ahead=await self._ahead(job),

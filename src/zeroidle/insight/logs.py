@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 MAX_BYTES = 256 * 1024
+
+#: How a worker that runs several jobs at once marks a line (zeroidle_worker/tagged.py).
+_TAG = re.compile(r"\[((?:sync-)?[0-9a-f]{8}-[0-9a-f-]{27}-[a-z]\d+)\] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ def read_tail(path: str | Path | None, lines: int, end: int | None = None) -> St
     start = max(0, stop - MAX_BYTES)
     found = read_from(path, start, stop, whole_lines=False)
     return Stretch("".join(found.text.splitlines(keepends=True)[-lines:]) if lines > 0 else "", found.next, size)
+
+
+def only_job(text: str, job_id: str) -> str:
+    """The lines of a stretch that are one job's. Where a worker runs several jobs at once its lines begin with
+    `[job id]`: those of other jobs are left out, the job's own lose the tag, lines without one stay."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        match = _TAG.match(line)
+        if match is None or match[1] == job_id:
+            kept.append(line if match is None else line[match.end() :])
+    return "".join(kept)
 
 
 def _text(data: bytes) -> str:
