@@ -201,3 +201,57 @@ def test_sixteen_processes_of_four_hosts_fetch_once(hub: Hub, tmp_path: Path, ki
         places = [Host(None, shared / "volume")]
         places += [stack.enter_context(host(shared, tmp_path / f"mount{n}")) for n in range(3)]
         run(hub, places, shared / "volume", kills, seed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root for namespaces")
+def test_a_downloader_that_was_asleep_does_no_harm_when_it_wakes(hub: Hub, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    hub.repo("acme/big", FILES)
+    hub.faults(bytes_per_s=MIB)
+    with host(shared, tmp_path / "mount") as far:
+        sleeper = start(far, "hf:acme/big", hub.url)
+        wait_for(lambda: sleeper.fetches and int(str(sleeper.says.get("fetched_bytes", 0))) > MIB)
+        family = psutil.Process(sleeper.process.pid).children(recursive=True)
+        for member in family:
+            member.suspend()
+        watcher = Watcher(shared / "volume")
+        watcher.start()
+        other = start(Host(None, shared / "volume"), "hf:acme/big", hub.url)
+        wait_for(lambda: other.fetches, 30)
+        for member in (*family, psutil.Process(sleeper.process.pid)):  # nsenter stops with its child
+            member.resume()
+        assert other.process.wait(timeout=60) == 0
+        assert sleeper.process.wait(timeout=60) == 0
+        watcher.ended.set()
+        watcher.join()
+    assert watcher.wrong == []
+    (snapshot,) = Layout(shared / "volume").hub.glob("*/snapshots/*")
+    all_right(snapshot)
+    # What the sleeper had already was copied, not fetched again; while both ran, both may have fetched a little.
+    assert hub.sent_bytes <= SIZE + 2 * TAIL + 8 * MIB
+
+
+def test_killed_again_and_again_it_ends_with_one_transfer(hub: Hub, tmp_path: Path) -> None:
+    hub.repo("acme/big", FILES)
+    hub.faults(bytes_per_s=MIB)
+    root = tmp_path / "volume"
+    watcher = Watcher(root)
+    watcher.start()
+    chance = random.Random(5)
+    before = 0
+    for kill in range(6):
+        worker = start(Host(None, root), "hf:acme/big", hub.url)
+        goal = before + chance.random() * SIZE / 8
+        wait_for(lambda: worker.fetches and float(str(worker.says.get("done_bytes", 0))) >= goal)  # noqa: B023
+        before = int(str(worker.says["done_bytes"]))
+        worker.kill()
+        assert hub.sent_bytes <= SIZE + (kill + 1) * TAIL
+    last = start(Host(None, root), "hf:acme/big", hub.url)
+    assert last.process.wait(timeout=60) == 0
+    watcher.ended.set()
+    watcher.join()
+    assert watcher.wrong == []
+    (snapshot,) = Layout(root).hub.glob("*/snapshots/*")
+    all_right(snapshot)
+    assert SIZE <= hub.sent_bytes <= SIZE + 6 * TAIL

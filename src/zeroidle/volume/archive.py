@@ -18,7 +18,7 @@ from zeroidle.volume import markers, tree
 from zeroidle.volume.contents import hash_file
 from zeroidle.volume.flush import flush
 from zeroidle.volume.layout import Layout, claim
-from zeroidle.volume.manifest import Manifest, Marker, safe_path
+from zeroidle.volume.manifest import Manifest, Marker, validated
 from zeroidle.volume.progress import Progress
 from zeroidle.volume.store import Volume
 
@@ -92,9 +92,8 @@ def _index(tar: tarfile.TarFile) -> _Index:
     except msgspec.MsgspecError as exc:
         raise DamagedError(f"The archive's index cannot be read: {exc}; export it again.") from exc
     for manifest in index.manifests:
-        for file in manifest.files:
-            safe_path(file.path)
-            if not file.sha256 or len(file.sha256) != 64 or not file.sha256.isalnum():
+        for file in validated(manifest).files:
+            if not file.sha256:
                 raise DamagedError(f"The archive's index has no hash for {file.path!r}; export it again.")
     return index
 

@@ -120,7 +120,9 @@ def _remove_blob(layout: Layout, sha256: str) -> None:
 def _sweep(volume: Volume, dry_run: bool, found: Eviction) -> None:
     layout = volume.layout
     # Looked at before the markers: a blob that is published later than this is not in the list.
-    sizes = blob_sizes(volume)
+    busy = any(_fetched(volume, folder.name) for folder in layout.leases.iterdir())
+    fresh = _now(layout) - _TMP_KEPT_S if busy else float("inf")
+    sizes = {p.name: s.st_size for p, s in walk_files(layout.blobs) if s.st_mtime < fresh}
     needed = {sha256 for marker in markers.all_of(layout) for sha256 in contents_of(marker)}
     needed |= {str(f.sha256) for m in markers.wanted(layout) for f in m.files if f.sha256}
     for path in layout.parts.glob("*/*/published.log"):

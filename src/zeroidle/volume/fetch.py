@@ -25,6 +25,10 @@ class SourceChanged(Exception):
     """A file without a promised hash has another version by now; the source must be listed again."""
 
 
+class LeaseLost(Exception):
+    """Another process has taken the download over, because this one was silent for too long."""
+
+
 class Cancelled(VolumeError):
     """The download was stopped; what has arrived is kept for the next one."""
 
@@ -104,7 +108,7 @@ class Fetch:
         if self._cancel.is_set():
             self._fail(Cancelled())
         elif self._lost():
-            self._fail(VolumeError("Another process has taken this download over; it was thought to be dead."))
+            self._fail(LeaseLost())
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:

@@ -16,6 +16,9 @@ from zeroidle.volume.beat import Beater, Payload, Watch, beat_payload, read_beat
 from zeroidle.volume.layout import NO_LINKS, Layout, same_file
 from zeroidle.volume.owner import Owner
 
+#: How many times the time to live a silent holder is waited for that can be seen to live.
+_PATIENCE = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -117,9 +120,10 @@ def read_owner(path: Path) -> Owner | None:
 
 def _dead(holder: Holder, ttl_s: float) -> bool:
     alive = holder.owner.alive() if holder.owner is not None else None
-    if alive is None:
-        return holder.silent_s > ttl_s
-    return not alive  # of a process that can be seen, stopped or slow, its silence says nothing
+    if alive is False:
+        return True
+    # A process that can be seen to live may be slow; one that is silent for long hangs, or was stopped.
+    return holder.silent_s > (ttl_s if alive is None else _PATIENCE * ttl_s)
 
 
 def _make(layout: Layout, path: Path, owner: Owner) -> bool:

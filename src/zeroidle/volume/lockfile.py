@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from zeroidle.errors import ConfigError
-from zeroidle.volume.manifest import File, Manifest, safe_path
+from zeroidle.errors import ConfigError, SourceError
+from zeroidle.volume.manifest import File, Manifest, validated
 from zeroidle.volume.weights import Weights
 
 NAME = "zeroidle.lock"
@@ -37,17 +37,10 @@ def read(path: Path) -> dict[Weights, Manifest]:
         raise ConfigError(f'{path} is not a lock file ({exc}); delete it and run "zeroidle volume lock".') from exc
     if lock.version != _VERSION:
         raise ConfigError(f"{path} has version {lock.version}, this zeroidle knows {_VERSION}; use a newer zeroidle.")
-    for manifest in lock.weights:
-        for file in manifest.files:
-            safe_path(file.path)
-            _check_hash(path, file)
-    return {manifest.weights: manifest for manifest in lock.weights}
-
-
-def _check_hash(path: Path, file: File) -> None:
-    sha256 = file.sha256 or "0" * 64
-    if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
-        raise ConfigError(f"{path}: the sha256 of {file.path!r} is {sha256!r}; it must be 64 hexadecimal digits.")
+    try:
+        return {validated(manifest).weights: manifest for manifest in lock.weights}
+    except SourceError as exc:
+        raise ConfigError(f"{path}: {exc.message}") from exc
 
 
 def write(path: Path, manifests: Iterable[Manifest]) -> None:

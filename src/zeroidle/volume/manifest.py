@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import PurePosixPath
 
 import msgspec
@@ -95,15 +96,33 @@ def safe_path(path: str) -> str:
     return path
 
 
+_HEX = re.compile(r"[0-9a-f]{64}")
+_CHECK = re.compile(r"git-sha1:[0-9a-f]{40}|md5:[0-9a-f]{32}")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def validated(manifest: Manifest) -> Manifest:
+    """The manifest, when nothing in it can lead out of the volume; it comes from a server, a lock file or an archive.
+    Raises SourceError, or ConfigError for its source."""
+    _ = manifest.weights
+    if _REVISION.fullmatch(manifest.revision) is None:
+        raise SourceError(f"{manifest.source!r} has the revision {manifest.revision!r}, which is none.")
+    for file in manifest.files:
+        safe_path(file.path)
+        if file.sha256 is not None and _HEX.fullmatch(file.sha256) is None:
+            raise SourceError(f"The sha256 of {file.path!r} is {file.sha256!r}; it must be 64 hexadecimal digits.")
+        if file.check is not None and _CHECK.fullmatch(file.check) is None:
+            raise SourceError(f"The digest of {file.path!r} is {file.check!r}, which is none that is known.")
+    return manifest
+
+
 def select(weights: Weights, revision: str, files: list[File]) -> Manifest:
     """The manifest of the wanted files. Raises SourceError when the patterns leave none."""
     chosen = sorted((f for f in files if weights.takes(f.path)), key=lambda f: f.path)
-    for file in chosen:
-        safe_path(file.path)
     if not chosen:
         patterns = f" that match allow={list(weights.allow)} deny={list(weights.deny)}" if files else ""
         raise SourceError(f"{weights.source!r} at {revision} has no files{patterns}; it has {len(files)} in all.")
-    return Manifest(weights.source, revision, tuple(chosen), weights.allow, weights.deny)
+    return validated(Manifest(weights.source, revision, tuple(chosen), weights.allow, weights.deny))
 
 
 def slug_of(source: Source) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from zeroidle.errors import VolumeError
 from zeroidle.volume import markers, tree
 from zeroidle.volume.contents import Contents
-from zeroidle.volume.fetch import Cancelled, SourceChanged
+from zeroidle.volume.fetch import Cancelled, LeaseLost, SourceChanged
 from zeroidle.volume.flush import flush
 from zeroidle.volume.inherit import inherit
 from zeroidle.volume.lease import Holder, Lease, acquire
@@ -24,8 +24,8 @@ from zeroidle.volume.store import Tree, Volume
 from zeroidle.volume.transfer import transfer
 from zeroidle.volume.weights import Weights
 
-#: How often a source may change while it is fetched.
-_CHANGES = 3
+#: How often a download is begun whose source changes meanwhile, or that is taken over.
+_TRIES = 4
 
 
 def resolve(volume: Volume, weights: Weights, upgrade: bool = False) -> Manifest:
@@ -67,7 +67,7 @@ def pull(volume: Volume, weights: Weights, progress: Progress | None = None, upg
         upgrade = True  # to look whether local files have changed costs nothing
     if not upgrade and (warm := volume.ready(weights)) is not None:
         return _finish(volume, warm, seen)
-    for _ in range(_CHANGES):
+    for _ in range(_TRIES):
         manifest = resolve(volume, weights, upgrade)
         seen.set(revision=manifest.revision)
         try:
@@ -81,7 +81,14 @@ def pull(volume: Volume, weights: Weights, progress: Progress | None = None, upg
             upgrade = True
         except tree.BlobMissing:
             continue  # evicted between the look and the link
-    raise VolumeError(f"{weights.text!r} changed {_CHANGES} times while it was fetched; pin a revision or a hash.")
+        except LeaseLost:
+            continue  # the one that took over is waited for
+        except OSError as exc:
+            raise VolumeError(f"The volume {volume.layout.root} cannot be used: {exc}.") from exc
+    raise VolumeError(
+        f"{weights.text!r} changed, or was taken over or evicted, {_TRIES} times while it was fetched; pin a revision "
+        "or a hash, and pull again."
+    )
 
 
 def _finish(volume: Volume, found: Tree, progress: Progress) -> Tree:
@@ -96,7 +103,14 @@ def _finish(volume: Volume, found: Tree, progress: Progress) -> Tree:
 def mend(volume: Volume, manifest: Manifest, broken: frozenset[str], progress: Progress) -> Tree:
     """Fetches the broken contents of a complete tree again, of large ones only the stretches that are wrong. Raises as
     `pull`."""
-    return _pull(volume, manifest.weights, manifest, progress, broken)
+    try:
+        return _pull(volume, manifest.weights, manifest, progress, broken)
+    except (SourceChanged, LeaseLost, tree.BlobMissing) as exc:
+        raise VolumeError(
+            f"{manifest.source!r} could not be mended, because something else changed it meanwhile; verify again."
+        ) from exc
+    except OSError as exc:
+        raise VolumeError(f"The volume {volume.layout.root} cannot be used: {exc}.") from exc
 
 
 def _pull(
@@ -112,6 +126,10 @@ def _pull(
         if not broken and (warm := volume.holds(weights, manifest)) is not None:
             return warm
         return _work(volume, weights, manifest, progress, lease, begin, broken)
+    except OSError:
+        if lease.lost():  # whoever took over has cleared our folder away
+            raise LeaseLost() from None
+        raise
     finally:
         lease.release()
 
@@ -173,6 +191,10 @@ def _work(
     progress.set(stage="link")
     path = tree.build(layout, volume.links, complete)
     marker = markers.write(layout, complete, durable=False)
+    if not all(layout.blob(str(file.sha256)).exists() for file in complete.files):
+        # Evicted before the marker stood, which protects them from here on.
+        layout.marker(complete.key).unlink(missing_ok=True)
+        raise tree.BlobMissing
     markers.unwant(layout, manifest)
     lease.release()
     _remove_parts(home)

@@ -19,6 +19,7 @@ from zeroidle_worker.api.weights import join, split
 Kind = Literal["hf", "https", "s3", "zenodo", "file"]
 
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_REVISION = re.compile(r"[\w./+-]+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FORMS = (
     '"hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD" or "file:/path"'
@@ -139,6 +140,7 @@ def _s3(text: str, body: str) -> Source:
 
 def _hub(text: str, rest: str) -> Source:
     name, at, revision = rest.partition("@")
-    if not _REPO.fullmatch(name) or (at and not revision) or ".." in name:
+    strange = ".." in rest or revision.startswith(("/", "-")) or not _REVISION.fullmatch(revision or "main")
+    if not _REPO.fullmatch(name) or (at and not revision) or strange:
         raise ConfigError(f"weights: {text!r} is not a repository; write hf:org/repo@revision.")
     return Source("hf", name, revision=revision or None)
