@@ -58,6 +58,9 @@ class Changes:
     """Memory and the file, kept in step. A change is in memory at once and in the next group; groups are committed
     in order, one at a time, each holding everything that came while the one before was being written.
 
+    What may be lost in a crash (hand-outs, leases, progress) stays out of the groups for a while: most jobs have ended
+    by then, and their rows are written once less.
+
     When a commit fails, everything that anybody waits for is taken back, the newest first, and its waiters get the
     error; what nobody waits for stays and goes with the next group.
     """
@@ -72,6 +75,7 @@ class Changes:
         self._journal = journal
         self._spool = spool
         self._group = _Group()
+        self._touched: dict[int, Job] = {}
         self._flying: _Group | None = None
         self._soon = False
         self._failing = False
@@ -92,12 +96,12 @@ class Changes:
 
     def touched(self, job: Job) -> None:
         """Something that may be lost in a crash has changed."""
-        self._group.jobs[job.seq] = job
-        self._group.counters.add(job.endpoint)
+        self._touched[job.seq] = job
         self._lazily()
 
     def ended(self, job: Job, before: Before) -> None:
         """The job is final."""
+        self._touched.pop(job.seq, None)
         group = self._group
         group.jobs[job.seq] = job
         group.undo.append(("ended", job, before))
@@ -109,6 +113,7 @@ class Changes:
                 group.made.append(body.path)
             delivery = delivery_of_end(job, job.webhook, body)
             group.deliveries[delivery.id] = delivery
+        group.dirty = True
         self._lazily()
 
     def revived(self, job: Job) -> None:
@@ -133,6 +138,7 @@ class Changes:
     def add_chunk(self, job: Job, data: bytes) -> None:
         """Appends a stream chunk."""
         self._group.chunks.append((job.seq, job.chunks, data))
+        self._group.dirty = True
         job.chunks += 1
         self.touched(job)
         self._wake(job, None)
@@ -151,6 +157,7 @@ class Changes:
             self.touched(known)
         elif job.seq not in self._group.jobs:  # else its row is still to be made
             self._group.notes.extend((job.seq, phases_text([p])[1:-1]) for p in phases)
+            self._group.dirty = True
             self._lazily()
 
     def count_read(self, job: Job) -> None:
@@ -159,7 +166,8 @@ class Changes:
             self._group.reads[job.seq] = job.chunks_read
             self._group.dirty = True
         else:
-            self.touched(job)
+            self._group.jobs[job.seq] = job
+            self._group.dirty = True
 
     def read_before(self, job: Job) -> int:
         """How many chunks of an ended job have been read, also when the file does not know yet."""
@@ -169,6 +177,7 @@ class Changes:
     def save_worker(self, record: WorkerRecord) -> None:
         """Inserts or replaces a worker's record."""
         self._group.workers[record.id] = worker_row(record)
+        self._group.dirty = True
         self._lazily()
 
     def save_delivery(self, delivery: Delivery) -> None:
@@ -199,9 +208,12 @@ class Changes:
 
     # Waiting
 
-    def durable(self) -> asyncio.Future[None]:
-        """Done when everything up to now is durable; StoreError when it could not be made so."""
+    def durable(self, everything: bool = False) -> asyncio.Future[None]:
+        """Done when everything up to now is durable, but for what may be lost in a crash, unless `everything`;
+        StoreError when it could not be made so."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if everything:
+            self._gather()
         group = self._group
         if group.dirty:
             group.waiters.append(future)
@@ -237,15 +249,24 @@ class Changes:
     # Committing
 
     def _lazily(self, delay_s: float = LAZY_S) -> None:
-        self._group.dirty = True
-        if self._timer is None and not self._soon and self._flying is None:
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush_all)
+
+    def _flush_all(self) -> None:
+        self._timer = None
+        self._gather()
+        self._flush()
+
+    def _gather(self) -> None:
+        """Takes what may be lost in a crash into the group."""
+        if self._touched:
+            self._group.jobs.update(self._touched)
+            self._group.counters.update(job.endpoint for job in self._touched.values())
+            self._group.dirty = True
+            self._touched.clear()
 
     def _flush(self) -> None:
         self._soon = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         group = self._group
         if self._flying is not None or not group.dirty:
             return
@@ -319,7 +340,7 @@ class Changes:
                     future.set_exception(_again(error))
         if self._group.waiters:
             self._flush()
-        elif self._group.dirty:
+        elif self._group.dirty or self._touched:
             self._lazily(LAZY_S if error is None else AGAIN_S)
 
     def _settle(self, job: Job) -> None:
@@ -347,13 +368,15 @@ class Changes:
                 if kind == "revived":
                     self.state.queue(job.endpoint).retried -= 1
         live = self.state.live
+        self._touched = {seq: job for seq, job in self._touched.items() if seq in live}
         for group in (failed, later):
             self._group.jobs.update((seq, job) for seq, job in group.jobs.items() if seq in live)
             self._group.chunks += [row for row in group.chunks if row[0] in live]
             self._group.notes += [note for note in group.notes if note[0] not in live]
             self._group.counters |= group.counters
             self._group.workers |= group.workers
-        self._group.dirty = any((self._group.jobs, self._group.notes, self._group.counters, self._group.workers))
+        kept = self._group
+        kept.dirty = any((kept.jobs, kept.chunks, kept.notes, kept.counters, kept.workers))
         made = [*failed.made, *later.made]
         if made:
             asyncio.get_running_loop().run_in_executor(None, self._spool.remove, made)

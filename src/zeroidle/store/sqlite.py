@@ -110,7 +110,7 @@ class SqliteStore:
                 future.set_result([])
         self._changes.wake_all()
         try:
-            await self._changes.durable()
+            await self._changes.durable(everything=True)
         except StoreError as exc:
             log.error("store.last_commit_failed error=%s", exc)  # nobody was told that it is durable
         await asyncio.to_thread(self._journal.stop)
@@ -244,7 +244,7 @@ class SqliteStore:
     ) -> list[Job]:
         """Jobs, newest first, without their input."""
         with suppress(StoreError):  # a full disk does not hide what there is
-            await self._changes.durable()
+            await self._changes.durable(everything=True)
         before = _MAX_SEQ if before_seq is None else before_seq
         jobs = await asyncio.to_thread(self._reader.newest, endpoint, before, status, time.time(), limit)
         live = self._state.live
@@ -367,7 +367,7 @@ class SqliteStore:
         for endpoint in {job.endpoint for job in jobs}:
             self._serve(endpoint)
         if jobs:
-            await self._changes.durable()
+            await self._changes.durable(everything=True)
         return jobs
 
     # The clock
@@ -396,7 +396,7 @@ class SqliteStore:
         over = [(seq, files) for seq, files in over if seq not in self._state.live]
         if over:
             self._changes.forget([seq for seq, _ in over], [path for _, files in over for path in files])
-        await self._changes.durable()
+        await self._changes.durable(everything=True)
         times = [at for at in (self._state.next_due(), self._reader.next_forget()) if at is not None]
         return min(times, default=None)
 
@@ -437,7 +437,7 @@ class SqliteStore:
     async def list_workers(self, endpoint: str | None = None, limit: int = 50) -> list[WorkerRecord]:
         """Newest first, the dead ones too."""
         with suppress(StoreError):
-            await self._changes.durable()
+            await self._changes.durable(everything=True)
         return await asyncio.to_thread(self._reader.workers, endpoint, limit)
 
     async def save_key(self, name: str, digest: str | None) -> None:

@@ -260,7 +260,7 @@ class State:
     def expire(self, now: float) -> float | None:
         """Ends what is over its time, gives back what lost its lease; answers when to look again."""
         now = self._tick(now)
-        lost: list[Job] = []
+        lost: dict[int, Job] = {}  # a job may have several entries
         while (seq := self._deadlines.pop_due(now)) is not None:
             job = self.live.get(seq)
             if job is None:
@@ -274,8 +274,8 @@ class State:
                 error = f"The job ran longer than its execution timeout of {self._timeout_s(job):g} s."
                 self._end(job, TIMED_OUT, now, error=error)
             else:
-                lost.append(job)
-        for job in sorted(lost, key=lambda job: (job.queued_at, job.seq), reverse=True):
+                lost[seq] = job
+        for job in sorted(lost.values(), key=lambda job: (job.queued_at, job.seq), reverse=True):
             self._lose(job, LEASE_LOST, now)
         return self.next_due()
 
