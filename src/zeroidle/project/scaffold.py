@@ -11,7 +11,7 @@ from string import Template
 from zeroidle.errors import ConfigError
 from zeroidle.project.source import FILE_NAME
 from zeroidle.project.source import read as read_project
-from zeroidle.project.targets import RECIPES, check_name, name_from, recipes
+from zeroidle.project.targets import RECIPES, check_name, collections, name_from, recipes
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OWN = {"app.py": "app.py.txt", FILE_NAME: "zeroidle.toml.txt", "tests.json": "tests.json.txt",
@@ -53,21 +53,29 @@ def _filled(source: str, values: dict[str, str]) -> str:
 
 
 def _from_recipe(recipe: str) -> dict[str, str | Path]:
-    """The recipe's folder, the folders it shares with other recipes, and a zeroidle.toml above them."""
-    folder = recipes().get(recipe)
+    """The folders of the recipe's endpoints, those that these share, and a zeroidle.toml above them."""
+    known = {**recipes(), **collections()}
+    folder = known.get(recipe)
     if folder is None:
-        raise ConfigError(f"There is no recipe {recipe!r}; there is: {', '.join(recipes()) or 'none'}.")
+        raise ConfigError(f"There is no recipe {recipe!r}; there is: {', '.join(known) or 'none'}.")
+    handlers = [folder] if recipe in recipes() else _handlers(folder)
     files: dict[str, str | Path] = {}
-    for part in [folder, *_shared(folder)]:
+    for part in dict.fromkeys(found for handler in handlers for found in (handler, *_shared(handler))):
         for path in sorted(part.rglob("*")):
             relative = path.relative_to(RECIPES)
             if path.is_file() and "__pycache__" not in relative.parts and path.name != FILE_NAME:
                 files[str(relative)] = path
     files[FILE_NAME] = _moved(folder)
-    about = f"The endpoint `{check_name(recipe)}`, made from a recipe of that name; its own README says what it takes."
+    about = f"The recipe `{check_name(recipe)}`; the README in each endpoint's folder says what it takes."
     for target, source in _COMMON.items():
         files[target] = _filled(source, {"about": about})
     return files
+
+
+def _handlers(folder: Path) -> list[Path]:
+    """The folders of the endpoints that a recipe's zeroidle.toml names."""
+    tables = read_project(folder / FILE_NAME).endpoints.values()
+    return [(folder / str(table["handler"])).resolve().parent for table in tables if "handler" in table]
 
 
 def _shared(folder: Path) -> list[Path]:
@@ -94,5 +102,6 @@ def _moved(folder: Path) -> str:
     for table in read_project(path).endpoints.values():
         handler = table.get("handler")
         if isinstance(handler, str) and (folder / handler).is_file():
-            text = text.replace(f'handler = "{handler}"', f'handler = "{folder.name}/{handler}"')
+            moved = (folder / handler).resolve().relative_to(RECIPES.resolve())
+            text = text.replace(f'handler = "{handler}"', f'handler = "{moved}"')
     return text

@@ -65,6 +65,14 @@ def recipes() -> dict[str, Path]:
     return {folder.name.replace("_", "-"): folder for folder in found}
 
 
+def collections() -> dict[str, Path]:
+    """Recipes that are several endpoints in one project: name to folder."""
+    if not RECIPES.is_dir():
+        return {}
+    found = (folder for folder in sorted(RECIPES.iterdir()) if (folder / source.FILE_NAME).is_file())
+    return {folder.name.replace("_", "-"): folder for folder in found if not (folder / "app.py").is_file()}
+
+
 def check_name(name: str, hint: str = "") -> str:
     """The name, when it may be part of a URL."""
     if not _NAME.fullmatch(name):
@@ -128,6 +136,8 @@ def _of_target(target: str, cwd: Path, local: ProjectFile | None) -> list[Declar
     path = (cwd / target).expanduser()
     if path.is_dir() and (path / source.FILE_NAME).is_file():
         return _of_file(source.read(path / source.FILE_NAME), local)
+    if target in collections() and not path.exists():
+        return _of_file(source.read(collections()[target] / source.FILE_NAME), local)
     return [_one(target, None, cwd, local)]
 
 
@@ -165,7 +175,7 @@ def _one(target: str, name: str | None, cwd: Path, local: ProjectFile | None) ->
 def _unknown(target: str, local: ProjectFile | None) -> str:
     if target.endswith(".py") or "/" in target:
         return f"There is no file or folder {target}."
-    known = [*(local.endpoints if local else ()), *recipes()]
+    known = [*(local.endpoints if local else ()), *recipes(), *collections()]
     return f"{target} is neither a file, a folder, an endpoint of {source.FILE_NAME} nor a recipe" + source.nearest(
         target, known
     )
