@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import json
 import logging
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 
 from zeroidle.delivery.webhook import WebhookSender
 from zeroidle.endpoint import Endpoint
+from zeroidle.errors import ConfigError
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.fleet.prepared import PreparedFleet
 from zeroidle.gateway.admin_api import AdminApi
@@ -38,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: The file in the data folder that tells the commands where the plane is.
 PLANE_FILE = "plane.json"
+
+#: The socket on which workers of this machine speak to the plane.
+SOCKET_NAME = "worker.sock"
 
 #: How long answers that are under way may take once the workers are gone.
 CLOSE_GRACE_S = 2.0
@@ -114,10 +120,11 @@ class Plane:
         Raises StoreError when another plane has the folder, ConfigError when the address cannot be had; then nothing
         is left open.
         """
-        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with contextlib.AsyncExitStack() as undo:
             await self.store.open()
             undo.push_async_callback(self.store.close)
+            self._make_socket_folder()
+            undo.callback(self._remove_socket_folder)
             await self.fleet.reap_orphans()
             await self._make_first_key()
             await self.socket.start()
@@ -141,6 +148,7 @@ class Plane:
         await self.socket.close()
         await self.webhooks.close()
         await self.store.close()
+        self._remove_socket_folder()
         (self.data / PLANE_FILE).unlink(missing_ok=True)
 
     async def _make_first_key(self) -> None:
@@ -162,10 +170,34 @@ class Plane:
         }
 
     def _choose_socket_path(self) -> Path:
-        path = self.data / "worker.sock"
+        path = self.data / SOCKET_NAME
         if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
             return path
-        return Path(tempfile.mkdtemp(prefix="zeroidle-")) / "worker.sock"
+        # The same name at each start, so that what a killed plane left is used again and not left for ever.
+        name = f"zeroidle-{os.getuid()}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+        found = Path(tempfile.gettempdir()) / name / SOCKET_NAME
+        return found if len(os.fsencode(found)) <= _SOCKET_PATH_MAX else Path("/tmp") / name / SOCKET_NAME
+
+    def _make_socket_folder(self) -> None:
+        folder = self._socket_path.parent
+        if folder == self.data:
+            return
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            found = folder.lstat()
+        except OSError as exc:
+            raise ConfigError(f"The folder {folder} for the workers' socket cannot be made: {exc.strerror}.") from exc
+        # Its name can be guessed, so another user may have made it first.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise ConfigError(
+                f"{folder} is not a folder that only this user may enter, so the workers' socket cannot be there; "
+                "remove it, or choose a data folder with a shorter path."
+            )
+
+    def _remove_socket_folder(self) -> None:
+        if self._socket_path.parent != self.data:
+            with contextlib.suppress(OSError):
+                self._socket_path.parent.rmdir()
 
     def _write_plane_file(self) -> None:
         content = json.dumps({"url": self.url, "pid": os.getpid(), "admin_token": self._admin_token})

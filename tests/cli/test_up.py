@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.up import COMMAND, DECLARED, HANDLER, Up, environment, until, zeroidle
+from tests.cli.up import COMMAND, DECLARED, HANDLER, TIMEOUT_S, Up, environment, until, zeroidle
 
 Start = Callable[..., Up]
 
@@ -104,6 +104,38 @@ def test_two_planes_cannot_share_a_folder(start: Start) -> None:
     done = up.call("up", "handler.py", "--port", "0")
     assert done.returncode == 1 and ".zeroidle" in done.stderr and len(done.stderr.splitlines()) == 1
     assert up.call("ps").returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["a-file", "a-file/below", "/proc/nowhere"])
+def test_a_data_folder_that_cannot_be_is_one_sentence(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "handler.py").write_text(HANDLER)
+    (tmp_path / "a-file").touch()
+    done = zeroidle("up", "handler.py", "--port", "0", "--data", folder, cwd=tmp_path)
+    assert done.returncode == 1 and folder in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_data_folder_with_a_long_path_leaves_nothing_outside_of_it(start: Start, tmp_path: Path) -> None:
+    """Its socket lies in a folder for temporary files, which is used again after a kill and removed at the end."""
+    data, scratch = tmp_path / ("d" * 60) / ("e" * 60), tmp_path / "t"
+    scratch.mkdir()
+    for end in ("kill", "stop"):
+        up = start("handler.py", "--data", str(data), files={"handler.py": HANDLER}, TMPDIR=str(scratch))
+        assert up.ok("run", "handler", "text=x", "--data", str(data))
+        assert len(list(scratch.glob("zeroidle-*/worker.sock"))) == 1
+        if end == "kill":
+            up.kill()
+    up.ok("stop", "--data", str(data))
+    assert up.process.wait(TIMEOUT_S) == 0
+    assert not list(scratch.glob("zeroidle-*"))
+
+
+def test_a_socket_folder_of_somebody_else_is_not_used(start: Start, tmp_path: Path) -> None:
+    data, scratch = tmp_path / ("d" * 60) / ("e" * 60), tmp_path / "t"
+    scratch.mkdir()
+    start("handler.py", "--data", str(data), files={"handler.py": HANDLER}, TMPDIR=str(scratch)).kill()
+    next(scratch.glob("zeroidle-*")).chmod(0o777)
+    done = zeroidle("up", "handler.py", "--port", "0", "--data", str(data), cwd=tmp_path, TMPDIR=str(scratch))
+    assert done.returncode == 2 and "that only this user may enter" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
