@@ -124,6 +124,29 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "data") in opening(tmp_path / "data")
 
 
+def test_nothing_stays_of_what_is_forgotten(tmp_path: Path) -> None:
+    async def forget(store: SqliteStore) -> None:
+        db = sqlite3.connect(tmp_path / "zeroidle.db")
+
+        def rows() -> list[int]:
+            return [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("job", "body", "chunk")]  # noqa: S608
+
+        job = await store.put(Job(new_job_id(), "e", b'"' + b"i" * 10_000 + b'"'))
+        for n in range(2):
+            await store.claim("e", "w", 1, 30.0, 0.0)
+            await store.chunk(Lease("e", job.id, "w"), b"1")
+            await store.finish(Lease("e", job.id, "w"), Outcome(Status.FAILED, b'"' + b"o" * 10_000 + b'"', "x"))
+            assert rows() == [1, 2, 1]
+            if n == 0:
+                await store.retry("e", job.id)
+                assert rows() == [1, 1, 0], "the input stays"
+        await store.expire(time.time() + 3600)
+        assert rows() == [0, 0, 0]
+        db.close()
+
+    on(tmp_path, forget)
+
+
 # -- the lock
 
 

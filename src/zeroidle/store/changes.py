@@ -58,8 +58,8 @@ class Changes:
     """Memory and the file, kept in step. A change is in memory at once and in the next group; groups are committed
     in order, one at a time, each holding everything that came while the one before was being written.
 
-    What may be lost in a crash (hand-outs, leases, progress) stays out of the groups for a while: most jobs have ended
-    by then, and their rows are written once less.
+    What may be lost in a crash (hand-outs, leases, progress, new jobs whose caller waits for their end) stays out of
+    the groups for a while: most jobs have ended by then, and their rows are written once less.
 
     When a commit fails, everything that anybody waits for is taken back, the newest first, and its waiters get the
     error; what nobody waits for stays and goes with the next group.
@@ -75,24 +75,23 @@ class Changes:
         self._journal = journal
         self._spool = spool
         self._group = _Group()
+        self._late: dict[int, Job] = {}  # new jobs that are in no group yet
         self._touched: dict[int, Job] = {}
         self._flying: _Group | None = None
         self._soon = False
         self._failing = False
+        self.error = StoreError()  # of the last commit that failed
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: dict[int, list[asyncio.Future[Job | None]]] = {}
 
     # What the state tells
 
     def added(self, job: Job) -> None:
-        """A new job is in the queue."""
-        group = self._group
-        group.jobs[job.seq] = job
-        group.new.add(job.seq)
-        group.undo.append(("added", job, None))
+        """A new job is in the queue. It is written with the next group that `enlist` or time puts it into."""
+        self._late[job.seq] = job
         if job.idempotency_key is not None:
             self.keys[job.endpoint, job.idempotency_key] = job
-        group.dirty = True
+        self._lazily()
 
     def touched(self, job: Job) -> None:
         """Something that may be lost in a crash has changed."""
@@ -102,6 +101,7 @@ class Changes:
     def ended(self, job: Job, before: Before) -> None:
         """The job is final."""
         self._touched.pop(job.seq, None)
+        self.enlist(job)
         group = self._group
         group.jobs[job.seq] = job
         group.undo.append(("ended", job, before))
@@ -135,8 +135,18 @@ class Changes:
 
     # What the store adds
 
+    def enlist(self, job: Job) -> None:
+        """Puts a new job into the next group, so that `durable` covers it."""
+        if self._late.pop(job.seq, None) is not None:
+            group = self._group
+            group.jobs[job.seq] = job
+            group.new.add(job.seq)
+            group.undo.append(("added", job, None))
+            group.dirty = True
+
     def add_chunk(self, job: Job, data: bytes) -> None:
         """Appends a stream chunk."""
+        self.enlist(job)
         self._group.chunks.append((job.seq, job.chunks, data))
         self._group.dirty = True
         job.chunks += 1
@@ -259,6 +269,8 @@ class Changes:
 
     def _gather(self) -> None:
         """Takes what may be lost in a crash into the group."""
+        for job in list(self._late.values()):
+            self.enlist(job)
         if self._touched:
             self._group.jobs.update(self._touched)
             self._group.counters.update(job.endpoint for job in self._touched.values())
@@ -328,6 +340,7 @@ class Changes:
                 self._tell(JobEvent("ended", job, worker_id))
                 self._wake(job, job)
         else:
+            self.error = error
             if not self._failing:  # once, not for every request that comes while the disk is full
                 self._failing = True
                 log.error("store.commit_failed error=%s", error)
@@ -337,10 +350,10 @@ class Changes:
                 if error is None:
                     future.set_result(None)
                 else:
-                    future.set_exception(_again(error))
+                    future.set_exception(again(error))
         if self._group.waiters:
             self._flush()
-        elif self._group.dirty or self._touched:
+        elif self._group.dirty or self._touched or self._late:
             self._lazily(LAZY_S if error is None else AGAIN_S)
 
     def _settle(self, job: Job) -> None:
@@ -405,7 +418,7 @@ def _resolve(future: asyncio.Future[Job | None]) -> None:
         future.set_result(None)
 
 
-def _again(error: StoreError) -> StoreError:
+def again(error: StoreError) -> StoreError:
     """The same error for one more waiter: an exception that is raised in many tasks would grow with each."""
     copy = type(error)(error.message)
     copy.__cause__ = error.__cause__

@@ -78,6 +78,10 @@ class ClientStore(Protocol):
     async def put(self, job: Job) -> Job:
         """Takes a new job. With a known idempotency key of the endpoint, answers the earlier job instead."""
 
+    async def put_and_wait(self, job: Job, timeout_s: float) -> Job | None:
+        """`put` and `wait` in one. What it answers is durable; a job that ends before need not be so until then, since
+        nobody is told of it."""
+
     async def get(self, endpoint: str, job_id: str) -> Job | None:
         """The job, or None when there is none or its time is over."""
 
@@ -116,7 +120,8 @@ class WorkerStore(Protocol):
         """
 
     async def renew(self, endpoint: str, worker_id: str, job_ids: Sequence[str], lease_s: float) -> list[str]:
-        """Extends the leases of these jobs; answers the ids that this worker does not hold (any more)."""
+        """Extends the leases of these jobs; answers the ids that this worker does not hold (any more). Does not wait
+        for the disk."""
 
     async def progress(self, lease: Lease, payload: bytes) -> bool:
         """Records the latest progress (raw JSON). Never reopens an ended job. Does not wait for the disk."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Conflict, NotFound, StoreError, StoreFull
 from zeroidle.job import Job, Payload, Phase, Spooled, Status
-from zeroidle.store.changes import Changes
+from zeroidle.store.changes import Changes, again
 from zeroidle.store.database import explain, prepare
 from zeroidle.store.journal import Journal
 from zeroidle.store.lock import FolderLock
@@ -91,8 +91,6 @@ class SqliteStore:
         state.last_seq = reader.last_seq()
         for job in reader.live():
             state.load(job)
-            if job.idempotency_key is not None:
-                self._changes.keys[job.endpoint, job.idempotency_key] = job
         for name, completed, failed, retried in reader.counters():
             queue = state.queue(name)
             queue.completed, queue.failed, queue.retried = completed, failed, retried
@@ -135,6 +133,7 @@ class SqliteStore:
                 self._discard(given, job.input)
                 return earlier
             self._state.put(job, time.time())
+            self._changes.enlist(job)
             self._serve(job.endpoint)
             await self._changes.durable()
         except Exception as exc:
@@ -143,6 +142,26 @@ class SqliteStore:
                 raise Conflict(f"There is a job with the id {job.id} already.") from exc
             raise
         return job
+
+    async def put_and_wait(self, job: Job, timeout_s: float) -> Job | None:
+        """`put` and `wait` in one: until the job is final, at most `timeout_s`. What it answers is durable; a job that
+        ends at once is written once, with its end, since nobody is told of it before."""
+        if job.idempotency_key is not None or isinstance(job.input, Spooled) or len(job.input) >= LARGE_BYTES:
+            kept = await self.put(job)
+            return await self.wait(kept.endpoint, kept.id, timeout_s)
+        self._check_open()
+        self._state.put(job, time.time())
+        self._serve(job.endpoint)
+        end = time.monotonic() + timeout_s
+        while self._state.find(job.endpoint, job.id) is job and self._open and (left_s := end - time.monotonic()) > 0:
+            if await self._changes.watch(job, left_s) is job:
+                return job
+        if not job.final:
+            await self._changes.durable(everything=True)
+        found = await self.get(job.endpoint, job.id)
+        if found is None:
+            raise again(self._changes.error)
+        return found
 
     async def _earlier(self, job: Job) -> Job | None:
         """The job that came with the same idempotency key."""
@@ -327,6 +346,8 @@ class SqliteStore:
     async def finish_many(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         """Like `finish` for each of several small results, with one wait for the disk."""
         self._check_open()
+        if any(isinstance(outcome.output, Spooled) for _, outcome in results):
+            raise ValueError("finish_many takes small results; a file must be made durable by finish.")
         now = time.time()
         counted = []
         for lease, outcome in results:
