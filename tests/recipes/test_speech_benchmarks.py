@@ -39,7 +39,7 @@ def test_substituted_phones_are_found(
     assert figures["frame"][0] >= frame, figures
     assert figures["both"][1] <= figures["both"][0] <= figures["both"][2]
     wrong = [item for item in judged if item.wrong]
-    assert sum(item.named for item in wrong) > 0.5 * len(wrong)
+    assert sum(item.named for item in wrong) > 0.4 * len(wrong)
 
 
 def test_text_to_ipa_agrees_with_the_cmu_dictionary(espeak: None) -> None:

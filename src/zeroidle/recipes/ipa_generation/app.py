@@ -10,8 +10,9 @@ import runpod
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the modules both speech services share
 
-from speech.errors import InputError, MissingProgram, SpeechError
+from speech.errors import SpeechError
 from speech.ipa_service import IpaService
+from speech.sent import recording
 
 service = IpaService()
 
@@ -20,28 +21,13 @@ def handler(job: dict[str, Any]) -> dict[str, Any]:
     """One job: see README.md for its input and output."""
     body = job["input"]
     try:
-        sound = _sound(body)
-        if sound is not None:
+        if isinstance(body, dict) and body.get("audio") is not None:
+            sound = recording(body["audio"])  # its file lives until this function returns
             body = {**body, "audio": Path(sound.path)}
         output: dict[str, Any] = service.run(body, lambda event: runpod.serverless.progress_update(job, event))
     except SpeechError as exc:
         return {"error": exc.message}
     return output
-
-
-def _sound(body: Any) -> Any:
-    """The recording that a job sends by URL, data URL or base64, as a file that lives as long as the answer."""
-    if not isinstance(body, dict) or body.get("audio") is None:
-        return None
-    try:
-        import zeroidle
-    except ImportError as exc:
-        raise MissingProgram('Audio needs the package "zeroidle" in this environment: pip install zeroidle.') from exc
-    _, load = zeroidle.Audio.__zeroidle_kind__()
-    try:
-        return load(body["audio"], "audio")
-    except zeroidle.InputError as exc:
-        raise InputError(str(exc)) from exc
 
 
 if __name__ == "__main__":

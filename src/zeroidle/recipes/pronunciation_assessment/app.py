@@ -4,83 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
-from zeroidle import Audio, File, Image, endpoint, progress
+from zeroidle import endpoint
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the modules both speech services share
 
-from speech.assess_service import Answer, AssessService, Request
-from speech.errors import SpeechError
+if TYPE_CHECKING:
+    from zeroidle.recipes.speech.assess_endpoint import Assessing
+else:
+    from speech.assess_endpoint import Assessing
 
 
 @endpoint
-class PronunciationAssessment:
-    """Scores how a text was spoken: words, syllables and phones with times, errors and pauses.
-
-    Args:
-        audio: The recording (wav, flac, ogg, mp3; webm and m4a where the worker has ffmpeg or PyAV), 0.2 to 120 s.
-        text: The text that was to be spoken. Without it the words are recognised first.
-        language: A tag such as en-us; the CPU backend knows English only.
-        granularity: How far down the scores go.
-        miscue: Look for words that were left out or added.
-        alphabet: How phones are written.
-        nbest: How many candidates per phone, 0 to 10.
-        grading: Scores from 0 to 100, or 0 to 5.
-        backend: The acoustic model: auto takes a neural one where the worker has it.
-        recogniser: What recognises words: auto takes Whisper where the worker has it.
-        pronunciations: Pronunciations of words of your own, in ARPAbet or IPA.
-        html: Also a page with waveform, spectrogram and coloured phones.
-        png: The same as a picture.
-    """
-
-    def __init__(self) -> None:
-        self._service = AssessService()
-
-    def setup(self) -> None:
-        """Loads the acoustic model before the first job."""
-        self._service.warm()
-
-    def __call__(
-        self,
-        audio: Audio,
-        text: str = "",
-        language: str = "en-us",
-        granularity: Literal["phoneme", "word", "fulltext"] = "phoneme",
-        miscue: bool = True,
-        alphabet: Literal["ipa", "arpabet"] = "ipa",
-        nbest: int = 5,
-        grading: Literal["hundred", "five"] = "hundred",
-        backend: Literal["auto", "sphinx", "wav2vec2", "powsm"] = "auto",
-        recogniser: Literal["auto", "sphinx", "whisper", "powsm"] = "auto",
-        pronunciations: dict[str, list[str]] | None = None,
-        html: bool = False,
-        png: bool = False,
-    ) -> dict[str, Any]:
-        request = Request(
-            Path(audio.path), text, language, granularity, miscue, alphabet, nbest, grading == "five", backend,
-            recogniser, pronunciations or {},
-        )  # fmt: skip
-        try:
-            answer = self._service.run(request, progress)
-            body: dict[str, Any] = answer.body | _reports(answer, html, png)
-            return body
-        except SpeechError as exc:
-            return {"error": exc.message}
-
-
-def _reports(answer: Answer, html: bool, png: bool) -> dict[str, Any]:
-    files: dict[str, Any] = {}
-    footer = f"{answer.body['Backend']}, calibration {answer.body['Calibration']}"
-    if html:
-        from speech.report import html as page
-
-        warnings = answer.body.get("Warnings", [])
-        text = page(answer.assessment, answer.recording.samples, answer.text, answer.form, footer, warnings)
-        files["Report"] = File(text.encode(), "text/html", "report.html")
-    if png:
-        from speech.picture import png as picture
-
-        drawn = picture(answer.assessment, answer.recording.samples, answer.text, answer.form, footer)
-        files["Picture"] = Image(drawn, "image/png", "report.png")
-    return files
+class PronunciationAssessment(Assessing):
+    __doc__ = Assessing.__doc__
+    __call__ = Assessing.assess

@@ -15,7 +15,8 @@ from .writing import foreign_script, proposal, scripts_of
 _SWITCH = re.compile(r"\(([a-z][a-z0-9-]*)\)")
 _STRESS = str.maketrans("", "", "ˈˌ")
 #: Phoneme names of espeak-ng 1.51 that it prints unchanged where it has no IPA for them.
-_MNEMONICS = {"s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "z.": "ʐ", "i.": "ɨ", "n^": "ɲ", "k^": "c", "tS": "tʃ", "dZ": "dʒ", "S": "ʃ"}
+_MNEMONICS = {"s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "z.": "ʐ", "i.": "ɨ", "n^": "ɲ", "k^": "c",
+              "tS": "tʃ", "dZ": "dʒ", "S": "ʃ"}  # fmt: skip
 _TONAL = ("cmn", "hak", "shn", "th", "vi", "yue")
 #: Languages whose rules in espeak-ng 1.51 give wrong sounds for ordinary words, with what was seen.
 UNRELIABLE = {

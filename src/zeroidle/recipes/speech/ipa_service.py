@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import InputError, UnsupportedText
+from .errors import InputError, MissingProgram, UnsupportedText
 from .espeak import version, voices
 from .g2p import UNRELIABLE, Options, TextIpa, Transcriber, resolve
 from .text import MAX_CHARS
@@ -42,8 +42,13 @@ class IpaService:
     def backends(self) -> Backends:
         """What hears; made when the first audio comes, because text alone needs no numpy."""
         if self._backends is None:
-            from .backends import Backends
-
+            try:
+                from .backends import Backends
+            except ImportError as exc:
+                raise MissingProgram(
+                    f'Audio needs the package "{exc.name}" in this environment: '
+                    f"pip install numpy pocketsphinx soundfile."
+                ) from exc
             self._backends = Backends()
         return self._backends
 
@@ -61,9 +66,10 @@ class IpaService:
         )
         name = fields.get("method", "auto")
         if "audio" in fields:
+            backends = self.backends
             from .ipa_audio import transcribe
 
-            return transcribe(self.backends, Path(fields["audio"]), fields.get("text"), language, name)
+            return transcribe(backends, Path(fields["audio"]), fields.get("text"), language, name)
         method, engine = self._method(name)
         head = {"method": "espeak-ng" if name == "auto" else name, "engine": engine}
         if "texts" in fields:
