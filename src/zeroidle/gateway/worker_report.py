@@ -56,7 +56,20 @@ def parse_report(body: bytes) -> Report:
 
 
 def parse_report_file(path: Path, spool: Path) -> Report:
-    """Reads a large body from a file (call it off the event loop); a large output goes to a file of the spool."""
+    """Reads a large body from a file (call it off the event loop); a large output goes to a file of the spool.
+
+    When there is no room for it the report says so: a worker would only run into the same wall again.
+    """
+    try:
+        return _parse_file(path, spool)
+    except OSError as exc:
+        return Report(
+            error=f"The result could not be kept in the plane's spool folder: {exc.strerror or exc}; free some space "
+            "or return less."
+        )
+
+
+def _parse_file(path: Path, spool: Path) -> Report:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return _lenient(b"", None)
@@ -143,10 +156,15 @@ def _keep(raw: msgspec.Raw | msgspec.UnsetType, spool: Path | None) -> Payload |
     if spool is None or len(view) < LARGE:
         return bytes(view)
     name = f"out-{secrets.token_hex(12)}.json"
-    with (spool / name).open("wb", buffering=0) as out:
-        written = 0
-        while written < len(view):
-            written += out.write(view[written:])
+    path = spool / name
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", buffering=0) as out:
+            written = 0
+            while written < len(view):
+                written += out.write(view[written:])
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     return Spooled(name, len(view))
 
 
