@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from zeroidle.errors import StoreError
 from zeroidle.store.protocol import ClockStore
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,9 @@ class ExpiryClock:
         try:
             at = await self._store.expire(time.time())
             delay = None if at is None else max(0.01, at - time.time())
-        except Exception:
-            log.exception("expiry.failed")
+        except Exception as exc:
+            # A store that cannot be written says why in its own words.
+            log.error("expiry.failed error=%s", exc, exc_info=None if isinstance(exc, StoreError) else exc)
             delay = RETRY_S
         self._task = None
         if self._poked:
