@@ -32,7 +32,8 @@ class Endpoint:
 
     `declared` is the name under which the file declares it, which may differ from `name`; `form` says what was
     decorated (function, stream, class ...); `batch` is the most requests handed over at once and the seconds to
-    collect them; `files` says how files of a result travel (auto, inline, url); `secrets` are names of variables that
+    collect them; `files` says how files of a result travel (auto, inline, url); `file_limit_bytes`, `file_timeout_s`
+    and `private_urls` bound the download of a file that an input names by URL; `secrets` are names of variables that
     must be set; `sources` are the user's own files that the handler file imports.
     """
 
@@ -66,6 +67,9 @@ class Endpoint:
     batch: tuple[int, float] | None = None
     openai: str | None = None
     files: str = "auto"
+    file_limit_bytes: int = 512 * 1024 * 1024
+    file_timeout_s: float = 120.0
+    private_urls: bool = False
     secrets: tuple[str, ...] = ()
     gpu: tuple[str, ...] = ()
     pip: tuple[str, ...] = ()

@@ -43,5 +43,7 @@ def choose(path: str, settings: Settings) -> Optional[Chosen]:
         if settings.name:
             raise BadHandler("%s declares no endpoint named %s; it declares %s." % (path, settings.name, names))
         raise BadHandler("%s declares %s; name one of them: FILE.py:NAME." % (path, names))
-    given = {"concurrency": settings.concurrency} if "ZEROIDLE_CONCURRENCY" in settings.taken else {}
+    given = dict(settings.declared)
+    if "ZEROIDLE_CONCURRENCY" in settings.taken:
+        given["concurrency"] = settings.concurrency
     return Chosen(adapt((named or found)[0], given))

@@ -58,9 +58,10 @@ def describe(path: str) -> Dict[str, Any]:
 
 
 def _one(declared: Any) -> Dict[str, Any]:
-    from zeroidle_worker.api.adapt import form_of, signature_of
+    from zeroidle_worker.api.adapt import batched_signature, form_of, signature_of
 
     signature = signature_of(declared)
+    batched = batched_signature(declared)
     settings = {key: _plain(value) for key, value in declared.settings.items()}
     return {
         "name": declared.name,
@@ -70,6 +71,7 @@ def _one(declared: Any) -> Dict[str, Any]:
         "doc": signature.doc,
         "form": form_of(declared),
         "typed": signature.load is not None,
+        "batched": batched and {"input": batched.input, "output": batched.output},
     }
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 #: Read once and then removed, so that the handler and its children do not see them. ZEROIDLE_PLANE and
 #: ZEROIDLE_WORKER stay: by them a plane finds processes that outlived their worker.
 TAKEN = (
     "ZEROIDLE_SOCKET", "ZEROIDLE_SOCKET_FD", "ZEROIDLE_WORKER_ID", "ZEROIDLE_WORKER_TOKEN", "ZEROIDLE_HANDLER",
     "ZEROIDLE_SDK", "ZEROIDLE_CONCURRENCY", "ZEROIDLE_SPOOL", "ZEROIDLE_SCRATCH", "ZEROIDLE_PARENT_FD",
-    "ZEROIDLE_RECORD",
-    "ZEROIDLE_NAME",
+    "ZEROIDLE_RECORD", "ZEROIDLE_NAME", "ZEROIDLE_SETTINGS",
 )  # fmt: skip
 
 
@@ -22,7 +22,8 @@ class SettingsError(Exception):
 class Settings(NamedTuple):
     """The settings of one worker. `socket_fd` is an open connection to the plane, left by an earlier run of the same
     process; `taken` are the raw variables, to start again with; `name` is the declared endpoint to serve, when the file
-    declares several."""
+    declares several, and
+    `declared` are the settings that win over those of its decorator."""
 
     socket: str
     socket_fd: Optional[int]
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     parent_fd: Optional[int]
     taken: Dict[str, str]
     name: str = ""
+    declared: Mapping[str, Any] = {}
 
     def __repr__(self) -> str:
         return "Settings(%s)" % self.worker_id  # the token is shown nowhere
@@ -68,6 +70,7 @@ def take() -> Settings:
         parent_fd=_number(taken, "ZEROIDLE_PARENT_FD"),
         taken=taken,
         name=taken.get("ZEROIDLE_NAME", ""),
+        declared=_object(taken, "ZEROIDLE_SETTINGS"),
     )
 
 
@@ -79,3 +82,13 @@ def _number(taken: Dict[str, str], name: str) -> Optional[int]:
         return int(text)
     except ValueError:
         raise SettingsError('%s is "%s"; it must be a whole number.' % (name, text)) from None
+
+
+def _object(taken: Dict[str, str], name: str) -> Dict[str, Any]:
+    try:
+        found = json.loads(taken.get(name) or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError('%s is "%s"; it must be a JSON object.' % (name, taken[name]))
+    return found

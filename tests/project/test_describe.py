@@ -10,6 +10,8 @@ import pytest
 from zeroidle.endpoint import Scaler
 from zeroidle.errors import ConfigError
 from zeroidle.project import Flags, load
+from zeroidle.project.settings import KEYS
+from zeroidle_worker.api.declare import KEYS as DECORATOR_KEYS
 
 APP = '''
 from zeroidle import endpoint, File
@@ -57,6 +59,84 @@ def test_toml_wins_over_the_decorator_and_a_flag_over_both(folder: Path) -> None
     hello = load(["app.py"], flags, folder, ENVIRON)["say-hello"]
     assert (hello.idle_s, hello.timeout_s, hello.env, hello.max_workers) == (120.0, 9.0, {"MODE": "fast"}, 7)
     assert hello.scaler == Scaler("queue_delay", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("toml", "given", "expected"),
+    [
+        ("", [], (8, 0.05)),
+        ("batch = 4", [], (4, 0.01)),
+        ('batch = [4, "1s"]', ["other.batch=2:5ms"], (2, 0.005)),
+        ("", ["other.batch=16"], (16, 0.01)),
+        ("batch = 0", [], None),
+    ],
+)
+def test_a_batch_from_outside_wins_and_counts_as_concurrency(
+    folder: Path, toml: str, given: list[str], expected: tuple[int, float] | None
+) -> None:
+    (folder / "zeroidle.toml").write_text(f"[endpoint.other]\n{toml}\n")
+    other = load(["app.py"], Flags.parse({}, [], given, {}), folder, ENVIRON)["other"]
+    assert other.batch == expected and other.form == "batch"
+    assert other.concurrency == (2 * expected[0] if expected else 1)
+    assert other.input_schema is not None and other.input_schema["properties"]["text"] == {"type": "string"}
+
+
+def test_a_handler_of_lists_is_batched_by_the_file_alone(folder: Path) -> None:
+    (folder / "lists.py").write_text(
+        "from zeroidle import endpoint\n@endpoint\ndef lists(n: list[int]) -> list[str]:\n    return n\n"
+        "@endpoint\ndef pieces(n: list[int]):\n    yield n\n"
+    )
+    flags = Flags.parse({}, [], ["lists.batch=4"], {})
+    lists = load(["lists.py"], flags, folder, {})["lists"]
+    assert (lists.form, lists.output_schema) == ("batch", {"type": "string"})
+    assert lists.input_schema is not None and lists.input_schema["properties"]["n"] == {"type": "integer"}
+    with pytest.raises(ConfigError, match=r"pieces cannot have a batch.* this one is a stream handler"):
+        load(["lists.py"], Flags.parse({}, [], ["pieces.batch=4"], {}), folder, {})
+
+
+def test_the_decorator_takes_what_the_file_takes(folder: Path) -> None:
+    where_it_runs = {"handler", "root", "python", "sdk", "env_file"}
+    assert set(DECORATOR_KEYS) - {"name"} == set(KEYS) - where_it_runs
+    (folder / "all.py").write_text(
+        "from zeroidle import endpoint\n@endpoint(files='url', file_limit='1MB', file_timeout='3s', private_urls=True, "
+        "start_timeout='9s', retention='2h', openai='audio.speech', image='python:3.12', apt=['ffmpeg'])\n"
+        "def all_of_it(n: int) -> int:\n    return n\n"
+    )
+    found = load(["all.py"], None, folder, {})["all-of-it"]
+    assert (found.files, found.file_limit_bytes, found.file_timeout_s, found.private_urls) == (
+        "url",
+        1 << 20,
+        3.0,
+        True,
+    )
+    assert (found.start_timeout_s, found.retention_s) == (9.0, 7200.0)
+    assert (found.openai, found.image, found.apt) == ("audio.speech", "python:3.12", ("ffmpeg",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("@endpoint(wokers=2)", "@endpoint does not know 'wokers'; did you mean workers?"),
+        ("@endpoint(file_limt='1MB')", "@endpoint does not know 'file_limt'; did you mean file_limit?"),
+        ("@endpoint(private_urls='maybe')", "private_urls = 'maybe' is neither true nor false."),
+    ],
+)
+def test_a_mistake_in_the_decorator_is_named(folder: Path, text: str, words: str) -> None:
+    (folder / "bad.py").write_text(f"from zeroidle import endpoint\n{text}\ndef bad() -> int:\n    return 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(["bad.py"], None, folder, {})
+    assert words in caught.value.message
+
+
+def test_a_mistake_in_the_table_of_a_declared_endpoint_names_the_nearest_key(folder: Path) -> None:
+    (folder / "zeroidle.toml").write_text("[endpoint.other]\nprivat_urls = true\n")
+    with pytest.raises(ConfigError, match=r"privat_urls.*private_urls"):
+        load(["app.py"], None, folder, ENVIRON)
+
+
+def test_a_missing_secret_is_one_clear_sentence(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"The endpoint other needs HF_TOKEN \(secrets\); set it in the environment"):
+        load(["app.py"], None, folder, {})
 
 
 def test_one_of_several_is_chosen(folder: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+
+from zeroidle.endpoint import Endpoint
 
 _NAMES = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
@@ -29,3 +32,16 @@ def worker_environment(
     }
     # Unbuffered, because the log is read while the worker runs and must be complete when it is killed.
     return {"PYTHONUNBUFFERED": "1"} | passed | dict(endpoint) | dict(given)
+
+
+def declared_environment(endpoint: Endpoint) -> dict[str, str]:
+    """What the worker of a declared endpoint needs of its settings: they win over the decorator's."""
+    found = {
+        "ZEROIDLE_FILE_LIMIT_BYTES": str(endpoint.file_limit_bytes),
+        "ZEROIDLE_FILE_TIMEOUT_S": str(endpoint.file_timeout_s),
+        "ZEROIDLE_PRIVATE_URLS": "1" if endpoint.private_urls else "0",
+    }
+    if endpoint.declared is not None:
+        settings = {"batch": endpoint.batch, "files": endpoint.files, "weights": endpoint.weights}
+        found["ZEROIDLE_SETTINGS"] = json.dumps(settings)
+    return found

@@ -19,7 +19,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import WorkerError
 from zeroidle.fleet import processes
 from zeroidle.fleet.child import Forked, Process, Spawned
-from zeroidle.fleet.environment import worker_environment
+from zeroidle.fleet.environment import declared_environment, worker_environment
 from zeroidle.fleet.logs import LogFolder
 from zeroidle.fleet.oom import OomCounter
 from zeroidle.fleet.protocol import Exit, Running
@@ -84,7 +84,7 @@ class LocalFleet:
             raise WorkerError(f"The folder {endpoint.root} of endpoint {endpoint.name} does not exist.")
         scratch = self._scratch / worker_id
         scratch.mkdir(parents=True, exist_ok=True)
-        full_env = worker_environment(os.environ, endpoint.env, env) | {
+        full_env = worker_environment(os.environ, endpoint.env, env) | declared_environment(endpoint) | {
             "ZEROIDLE_HANDLER": str(endpoint.handler.resolve()),
             "ZEROIDLE_NAME": endpoint.declared or "",
             "ZEROIDLE_SDK": endpoint.sdk,

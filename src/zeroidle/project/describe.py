@@ -19,7 +19,7 @@ from zeroidle.errors import ConfigError
 
 #: A file that imports our names may declare endpoints; no other is run.
 _IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+zeroidle\b|import[ \t]+[^#\n]*\bzeroidle\b)", re.MULTILINE)
-_VERSION = 2
+_VERSION = 3
 _TIMEOUT_S = 300.0
 _SHOWN_LINES = 6
 
@@ -34,6 +34,8 @@ class Description:
     output_schema: Mapping[str, Any] | None
     doc: str
     form: str | None
+    #: The two schemas that it has when requests are handed over in lists, though the decorator does not say so.
+    batched: tuple[Mapping[str, Any], Mapping[str, Any] | None] | None = None
     sources: tuple[Path, ...] = ()
 
 
@@ -68,6 +70,7 @@ class Describer:
                 output_schema=one["output"],
                 doc=one["doc"] or "",
                 form=one["form"],
+                batched=one["batched"] and (one["batched"]["input"], one["batched"]["output"]),
                 sources=sources,
             )
             for one in kept["endpoints"]

@@ -141,8 +141,6 @@ def _build(
     description: Description | None = None,
 ) -> Endpoint:
     fields: dict[str, object] = {"handler": declared.handler, "root": declared.handler.parent}
-    if description is not None:
-        fields |= _declaration(description)
     env: dict[str, str] = {}
     for layer in declared.layers:
         for key, value in layer.values.items():
@@ -155,6 +153,8 @@ def _build(
             if key not in _BOUNDS and not key.startswith("env.") and key != "env_file":
                 fields |= _read(key, value, cwd, where.format(key))
     _bound_workers(fields, flags.every)
+    if description is not None:
+        fields |= _declaration(description, fields)
     if "handler" in own:
         raise ConfigError(f"--set {declared.name}.handler: name it as a target: {declared.name}={own['handler']}")
     env |= {variable(name, "--env"): value for name, value in flags.env.items()}
@@ -166,9 +166,9 @@ def _build(
     return Endpoint(name=declared.name, **fields)  # type: ignore[arg-type]  # the table of settings fits the fields
 
 
-def _declaration(description: Description) -> dict[str, object]:
-    """What is not a setting: a user cannot change it from outside."""
-    return {
+def _declaration(description: Description, fields: Mapping[str, object]) -> dict[str, object]:
+    """What is not a setting, because the handler file alone says it, and what follows from it for the settings."""
+    found: dict[str, object] = {
         "declared": description.name,
         "input_schema": description.input_schema,
         "output_schema": description.output_schema,
@@ -176,6 +176,20 @@ def _declaration(description: Description) -> dict[str, object]:
         "form": description.form,
         "sources": description.sources,
     }
+    batch = fields.get("batch")
+    if batch and description.form != "batch":
+        if description.batched is None:
+            raise ConfigError(
+                f"{description.name} cannot have a batch: a handler of batches takes lists and returns a list, and "
+                f"this one is a {description.form or 'plain'} handler."
+            )
+        found |= {"form": "batch", "input_schema": description.batched[0], "output_schema": description.batched[1]}
+    if isinstance(batch, tuple):
+        # One batch runs while the next is collected; the scaling rules count with it before a worker says so itself.
+        concurrency = fields.get("concurrency", 1)
+        assert isinstance(concurrency, int)
+        found["concurrency"] = max(concurrency, 2 * batch[0])
+    return found
 
 
 def _bound_workers(fields: dict[str, object], every: Mapping[str, str]) -> None:

@@ -236,7 +236,8 @@ SETTINGS: tuple[Setting, ...] = (
         "N or [N, TIME]",
         "",
         "For a handler declared with `@endpoint` that takes lists: the most requests that are handed over at once, and "
-        "how long to collect them (10ms).",
+        "how long to collect them (10ms). `0` hands requests over one by one; a handler whose decorator says `batch` "
+        "then gets lists of one.",
         '[8, "50ms"]',
     ),
     Setting(
@@ -248,6 +249,34 @@ SETTINGS: tuple[Setting, ...] = (
         "How a `File` in a result travels: inside the answer as a data URL (`inline`), as a file that the plane serves "
         "(`url`), or by its size (`auto`: above 1 MB as a file).",
         '"url"',
+    ),
+    Setting(
+        "file_limit",
+        ("file_limit_bytes",),
+        values.size(1, 1 << 50),
+        "size, 1 byte and up",
+        "512MB",
+        "The largest file that a worker downloads when an input names a `File`, `Audio` or `Image` by its URL.",
+        '"100MB"',
+    ),
+    Setting(
+        "file_timeout",
+        ("file_timeout_s",),
+        values.duration(0.1, DAY_S),
+        "duration, 100ms to 24h",
+        "2m",
+        "How long such a download may take as a whole.",
+        '"30s"',
+    ),
+    Setting(
+        "private_urls",
+        ("private_urls",),
+        values.yes_no,
+        "true or false",
+        "false",
+        "Whether such a URL may lead to an address inside a private network, as `127.0.0.1` or `10.0.0.5`. Say `true` "
+        "only when you trust everybody who may send jobs: they can then read what this machine can reach.",
+        "true",
     ),
     Setting(
         "openai",

@@ -142,6 +142,14 @@ def choice(*allowed: str) -> Parser:
     return parse
 
 
+def yes_no(value: object, folder: Path) -> bool:
+    """True or false."""
+    found = {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, (bool, str)) else None
+    if found is None:
+        raise ValueError("is neither true nor false.")
+    return found
+
+
 def workers(value: object, folder: Path) -> tuple[int, int]:
     """(min, max) from [0, 3], "0:3", or 3, which is the maximum with a minimum of 0."""
     parts: list[object]
@@ -239,7 +247,7 @@ def names(value: object, folder: Path) -> tuple[str, ...]:
 
 
 def batch(value: object, folder: Path) -> tuple[int, float] | None:
-    """(most requests, seconds to collect them) from 8, [8, "50ms"] or "8:50ms"; None for no batches (0 or 1)."""
+    """(most requests, seconds to collect them) from 8, [8, "50ms"] or "8:50ms"; None for no batches (0)."""
     if isinstance(value, str) and ":" in value:
         value = value.split(":", 1)
     parts = list(value) if isinstance(value, (list, tuple)) else [value, DEFAULT_BATCH_WAIT_S]
@@ -249,7 +257,7 @@ def batch(value: object, folder: Path) -> tuple[int, float] | None:
         most, wait_s = -1, 0.0
     if not 0 <= most <= 10_000 or wait_s > 60:
         raise ValueError('is not a batch: write 8 or [8, "50ms"], with at most 10000 requests and 60s.')
-    return (most, wait_s) if most > 1 else None
+    return (most, wait_s) if most else None
 
 
 def image(value: object, folder: Path) -> object:

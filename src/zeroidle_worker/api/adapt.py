@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import functools
-import inspect
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from zeroidle_worker.api.declare import DeclarationError, Declared
-from zeroidle_worker.api.result import placer, to_json
+from zeroidle_worker.api.parameters import parameters_of
+from zeroidle_worker.api.result import Place, placer, to_json
+from zeroidle_worker.api.scalars import UnsupportedType
 from zeroidle_worker.api.signature import Signature, read
+from zeroidle_worker.handler import Kind, is_async_generator, is_awaitable, is_generator, kind_of
 
-_END = object()
+#: How long requests are collected for a batch when nobody says, in seconds.
+DEFAULT_WAIT_S = 0.01
 
 
 class Adapted(NamedTuple):
@@ -30,93 +30,116 @@ def adapt(declared: Declared, settings: Optional[Dict[str, Any]] = None) -> Adap
     """The handler of a declared endpoint. `settings` (from the plane) win over those of the decorator."""
     merged = {**declared.settings, **(settings or {})}
     call, setup = _instance(declared, merged)
-    batch = batch_of(merged.get("batch"))
-    signature = read(call, _doc(declared), batch is not None)
+    batch = _batch(declared, merged)
+    signature = read(call, batch=batch is not None)
     files = str(merged.get("files") or "auto")
     concurrency = int(merged.get("concurrency") or 1)
     if batch is not None:
-        collector = Batcher(call, batch[0], batch[1])
-        return Adapted(_single(signature, files, collector.submit), max(concurrency, 2 * batch[0]), setup)
-    target = _sync_call(call)
-    if inspect.isasyncgenfunction(target):
+        from zeroidle_worker.api.batch import Batcher
+
+        submit: Callable[..., Any] = Batcher(call, batch[0], batch[1]).submit
+        if signature.load is None:  # it takes lists of whole jobs
+            name = parameters_of(call)[0].name
+            submit = partial(_by_name, submit, name)
+        return Adapted(_async(signature, files, submit), max(concurrency, 2 * batch[0]), setup)
+    kind = kind_of(call)
+    if kind == Kind(is_async=True, is_stream=True):
         return Adapted(_async_stream(signature, files, call), concurrency, setup)
-    if inspect.iscoroutinefunction(target):
-        return Adapted(_single(signature, files, call), concurrency, setup)
-    if concurrency == 1:
-        make = _stream if inspect.isgeneratorfunction(target) else _plain
-        return Adapted(make(signature, files, call), 1, setup)
-    pool = ThreadPoolExecutor(concurrency, "handler")
-    if inspect.isgeneratorfunction(target):
-        return Adapted(_async_stream(signature, files, functools.partial(_pulled, pool, call)), concurrency, setup)
-    return Adapted(_single(signature, files, functools.partial(_threaded, pool, call)), concurrency, setup)
+    make = _async if kind.is_async else _stream if kind.is_stream else _plain
+    return Adapted(make(signature, files, call), concurrency, setup)
 
 
 def signature_of(declared: Declared, settings: Optional[Dict[str, Any]] = None) -> Signature:
-    """What a declared endpoint takes and gives, without making an instance of its class."""
-    batch = batch_of({**declared.settings, **(settings or {})}.get("batch"))
+    """What a declared endpoint takes and gives and its author's description, without making an instance of its
+    class."""
+    merged = {**declared.settings, **(settings or {})}
     target: Any = declared.target
-    if inspect.isclass(target):
+    doc = target.__doc__
+    if isinstance(target, type):
         target = target.__call__.__get__(object())  # bound, so that `self` is no parameter
-    return read(target, _doc(declared), batch is not None)
+        doc = doc or target.__doc__
+    batch = _batch(declared, merged)
+    if batch is not None and kind_of(target).is_stream:
+        raise DeclarationError(
+            "%s has a batch and yields; a handler of batches takes lists and returns a list." % declared.name
+        )
+    return read(target, doc or "", batch is not None)
+
+
+def batched_signature(declared: Declared) -> Optional[Signature]:
+    """The same if requests were handed over in lists; None when the decorator says so already or it cannot be."""
+    if form_of(declared) not in ("function", "async"):
+        return None
+    try:
+        signature = signature_of(declared, {"batch": 2})
+    except UnsupportedType:
+        return None
+    return signature if signature.load is not None else None
 
 
 def form_of(declared: Declared) -> str:
     """In one word how it answers: function, async, stream or batch."""
     if declared.settings.get("batch"):
         return "batch"
-    target = declared.target.__call__ if inspect.isclass(declared.target) else declared.target
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+    target: Any = declared.target
+    kind = kind_of(target.__call__ if isinstance(target, type) else target)
+    if kind.is_stream:
         return "stream"
-    return "async" if inspect.iscoroutinefunction(target) else "function"
+    return "async" if kind.is_async else "function"
 
 
 def batch_of(value: Any) -> Optional[Tuple[int, float]]:
-    """`8` or `[8, "50ms"]` -> (most requests, seconds to collect them)."""
-    if value in (None, 0, 1):
+    """`8` or `[8, "50ms"]` -> (most requests, seconds to collect them); None for 0."""
+    if value in (None, 0):
         return None
-    size, wait = value if isinstance(value, (list, tuple)) else (value, 0.01)
+    size, wait = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, DEFAULT_WAIT_S)
     if isinstance(wait, str):
         match = re.fullmatch(r"([0-9.]+)\s*(ms|s|m)", wait.strip())
         if not match:
             raise DeclarationError("The batch wait %r is no duration; write for example '50ms'." % wait)
         wait = float(match.group(1)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match.group(2)]
-    if not isinstance(size, int) or size < 1:
-        raise DeclarationError("The batch size %r must be a whole number from 1." % (size,))
-    return size, float(wait)
+    if not isinstance(size, int) or size < 0:
+        raise DeclarationError("The batch size %r must be a whole number from 0." % (size,))
+    return (size, float(wait)) if size else None
 
 
-def _doc(declared: Declared) -> Optional[str]:
-    if not inspect.isclass(declared.target):
-        return declared.target.__doc__
-    return declared.target.__doc__ or getattr(declared.target, "__call__").__doc__  # noqa: B009
-
-
-def _sync_call(call: Any) -> Any:
-    return call if inspect.isroutine(call) else call.__call__
+def _batch(declared: Declared, merged: Dict[str, Any]) -> Optional[Tuple[int, float]]:
+    """With a batch in its decorator a handler takes lists, whatever else is said."""
+    return batch_of(merged.get("batch")) or ((1, 0.0) if batch_of(declared.settings.get("batch")) else None)
 
 
 def _instance(declared: Declared, settings: Dict[str, Any]) -> Tuple[Callable[..., Any], Optional[Callable[[], Any]]]:
     """The callable, and the `setup` of a class with its weights filled in."""
-    if not inspect.isclass(declared.target):
+    if not isinstance(declared.target, type):
         return declared.target, None
     instance = declared.target()
     setup = getattr(instance, "setup", None)
-    if setup is not None and inspect.signature(setup).parameters:
-        weights = settings.get("weights")
-        if weights is None:
+    if setup is not None and parameters_of(setup):
+        weights = _weights(declared.settings.get("weights"), settings.get("weights"))
+        if not weights:
             raise DeclarationError(
                 "%s.setup takes weights; name them in the decorator: weights=Weights(...)." % declared.target.__name__
             )
-        setup = functools.partial(setup, weights)
+        return getattr(instance, "__call__"), lambda: setup(weights)  # noqa: B009
     return getattr(instance, "__call__"), setup  # noqa: B009
 
 
-def _arguments(signature: Signature, job: Dict[str, Any]) -> Dict[str, Any]:
-    return {"job": job} if signature.load is None else signature.load(job.get("input"))
+def _weights(decorated: Any, given: Any) -> Any:
+    """What `setup` gets: Weights, or a list of them where the decorator or a setting has several."""
+    from zeroidle_worker.api.weights import Weights
+
+    many = given if isinstance(given, (list, tuple)) else [given] if given else []
+    found = [one if isinstance(one, Weights) else Weights(str(one)) for one in many]
+    several = isinstance(decorated, (list, tuple)) or len(found) > 1
+    return found if several else found[0] if found else None
 
 
-def _place(files: str, job: Dict[str, Any]) -> Any:
-    return placer(files, str(job["id"]), dict(os.environ))
+def _by_name(submit: Callable[..., Any], name: str, job: Dict[str, Any]) -> Any:
+    return submit(**{name: job})
+
+
+def _place(files: str, job: Dict[str, Any]) -> Place:
+    return placer(files, str(job["id"]), os.environ)
 
 
 def _called(signature: Signature, call: Callable[..., Any], job: Dict[str, Any]) -> Any:
@@ -127,23 +150,29 @@ def _called(signature: Signature, call: Callable[..., Any], job: Dict[str, Any])
 
 def _plain(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
     def handler(job: Dict[str, Any]) -> Any:
-        return to_json(_called(signature, call, job), _place(files, job))
+        value, place = _called(signature, call, job), _place(files, job)
+        # A wrapper without `async` or `yield` around a function that has it: what it gives decides.
+        if is_awaitable(value):
+            return _awaited(value, place)
+        if is_generator(value):
+            return _pieces(value, place)
+        if is_async_generator(value):
+            return _async_pieces(value, place)
+        return to_json(value, place)
 
     return handler
 
 
-def _single(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
+def _async(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
     async def handler(job: Dict[str, Any]) -> Any:
-        return to_json(await _called(signature, call, job), _place(files, job))
+        return await _awaited(_called(signature, call, job), _place(files, job))
 
     return handler
 
 
 def _stream(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
     def handler(job: Dict[str, Any]) -> Any:
-        place = _place(files, job)
-        for chunk in _called(signature, call, job):
-            yield to_json(chunk, place)
+        yield from _pieces(_called(signature, call, job), _place(files, job))
 
     return handler
 
@@ -157,102 +186,15 @@ def _async_stream(signature: Signature, files: str, call: Callable[..., Any]) ->
     return handler
 
 
-async def _threaded(pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Runs a sync function off the loop, with the job's context (progress, cancelled) in its thread."""
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(pool, functools.partial(context.run, call, *args, **kwargs))
+async def _awaited(value: Any, place: Place) -> Any:
+    return to_json(await value, place)
 
 
-async def _pulled(pool: ThreadPoolExecutor, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Pulls the chunks of a sync generator in a thread."""
-    context = contextvars.copy_context()
-    loop = asyncio.get_running_loop()
-    generator = context.run(call, *args, **kwargs)
-    try:
-        while True:
-            chunk = await loop.run_in_executor(pool, functools.partial(context.run, next, generator, _END))
-            if chunk is _END:
-                return
-            yield chunk
-    finally:
-        await loop.run_in_executor(pool, generator.close)
+def _pieces(value: Any, place: Place) -> Iterator[Any]:
+    for chunk in value:
+        yield to_json(chunk, place)
 
 
-class Batcher:
-    """Collects requests and hands them over as lists; each gets its own result or error, in order."""
-
-    def __init__(self, call: Callable[..., Any], size: int, wait_s: float) -> None:
-        self._call = call
-        self._size = size
-        self._wait_s = wait_s
-        self._is_async = inspect.iscoroutinefunction(_sync_call(call))
-        # One thread: batches follow each other, as a model on a GPU wants it.
-        self._pool = None if self._is_async else ThreadPoolExecutor(1, "batch")
-        self._waiting: List[Tuple[Dict[str, Any], "asyncio.Future[Any]"]] = []
-        self._timer: Optional[asyncio.TimerHandle] = None
-        self._running = False
-
-    async def submit(self, **arguments: Any) -> Any:
-        """One request; returns when its batch has run."""
-        loop = asyncio.get_running_loop()
-        future: "asyncio.Future[Any]" = loop.create_future()
-        self._waiting.append((arguments, future))
-        if len(self._waiting) >= self._size:
-            self._start()
-        elif self._timer is None and not self._running:
-            self._timer = loop.call_later(self._wait_s, self._start)
-        return await future
-
-    def _start(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._running:
-            return  # the next batch collects while this one runs
-        self._waiting = [(a, f) for a, f in self._waiting if not f.done()]  # cancelled ones are not run
-        batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
-        if batch:
-            self._running = True
-            task = asyncio.ensure_future(self._run(batch))
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Future[None]") -> None:
-        self._running = False
-        task.result()
-        if len(self._waiting) >= self._size:
-            self._start()
-        elif self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._start)
-
-    async def _run(self, batch: "List[Tuple[Dict[str, Any], asyncio.Future[Any]]]") -> None:
-        try:
-            results = await self._invoke([arguments for arguments, _ in batch])
-        except Exception as exc:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(exc)
-            return
-        for (_, future), result in zip(batch, results):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-    async def _invoke(self, requests: List[Dict[str, Any]]) -> List[Any]:
-        parameters = inspect.signature(self._call).parameters.values()
-        # Also what every request left out is a list, so that the handler sees one form only.
-        lists = {p.name: [request.get(p.name, p.default) for request in requests] for p in parameters}
-        if self._pool is None:
-            results = await self._call(**lists)
-        else:
-            loop = asyncio.get_running_loop()
-            results = await loop.run_in_executor(self._pool, functools.partial(self._call, **lists))
-        results = list(results)
-        if len(results) != len(requests):
-            raise ValueError(
-                "The batch handler got %d requests and gave %d results; it must give one for each, in order."
-                % (len(requests), len(results))
-            )
-        return results
+async def _async_pieces(value: Any, place: Place) -> AsyncIterator[Any]:
+    async for chunk in value:
+        yield to_json(chunk, place)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
@@ -12,7 +10,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 #: What the decorator takes: the same keys as in zeroidle.toml.
 KEYS = (
     "name", "gpu", "weights", "volume", "pip", "apt", "image", "workers", "idle", "timeout", "ttl", "concurrency",
-    "batch", "scaler", "env", "secrets", "openai", "retries",
+    "batch", "scaler", "env", "secrets", "openai", "retries", "files", "file_limit", "file_timeout", "private_urls",
+    "start_timeout", "lease", "retention", "retention_sync", "max_body", "max_body_sync", "fork_server",
 )  # fmt: skip
 
 
@@ -53,7 +52,7 @@ def endpoint(
     secrets: Sequence[str] = (),
     openai: Optional[str] = None,
     retries: Optional[int] = None,
-    **unknown: Any,
+    **others: Any,
 ) -> Any:
     """Makes an endpoint of a function, async function, generator, async generator or a class with `__call__`.
 
@@ -61,26 +60,30 @@ def endpoint(
     name in lower case with dashes. Durations are seconds or text as in "60s" and "5m". `workers` is the least and
     the most (or the most alone). `batch` is the most requests handed over at once and how long to collect them:
     then each argument is a list with one member per request, and the answer is a list of as many results.
-    `secrets` are names of environment variables that the handler needs.
+    `secrets` are names of environment variables that the handler needs. `others` are the settings that are rarely
+    changed, as `files`, `file_limit`, `private_urls`, `start_timeout` and `retention`.
     """
-    for key in unknown:
+    for key in others:
+        if key in KEYS:
+            continue
+        import difflib
+
         near = difflib.get_close_matches(key, KEYS, 1)
-        raise DeclarationError(
-            "@endpoint does not know %r; %s" % (key, "did you mean %s?" % near[0] if near else "see its docstring.")
-        )
+        hint = "did you mean %s?" % near[0] if near else "it knows %s." % ", ".join(KEYS)
+        raise DeclarationError("@endpoint does not know %r; %s" % (key, hint))
     given = {
         "gpu": gpu, "weights": weights, "volume": volume, "pip": list(pip), "apt": list(apt), "image": image,
         "workers": list(workers) if isinstance(workers, tuple) else workers, "idle": idle, "timeout": timeout,
         "ttl": ttl, "concurrency": concurrency, "batch": list(batch) if isinstance(batch, tuple) else batch,
         "scaler": scaler, "env": dict(env) if env else None, "secrets": list(secrets), "openai": openai,
-        "retries": retries,
+        "retries": retries, **others,
     }  # fmt: skip
     settings = {key: value for key, value in given.items() if value not in (None, [])}
 
     def decorate(target: T) -> T:
         if not callable(target):
             raise DeclarationError("@endpoint stands before a function or a class, not before %r." % (target,))
-        if inspect.isclass(target) and not callable(getattr(target, "__call__", None)):
+        if isinstance(target, type) and not callable(getattr(target, "__call__", None)):
             raise DeclarationError("The class %s needs a method __call__ to be an endpoint." % target.__name__)
         chosen = name or default_name(target.__name__)
         if any(d.name == chosen for d in DECLARED):

@@ -6,7 +6,6 @@ import http.client
 import ipaddress
 import os
 import socket
-import ssl
 import tempfile
 import time
 from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple
@@ -81,6 +80,8 @@ def _connect(url: str, bounds: Bounds, deadline: float) -> Tuple[http.client.HTT
     sock = _open(parts.hostname, port, bounds, deadline)
     connection = http.client.HTTPConnection(parts.hostname, port)
     if parts.scheme == "https":
+        import ssl
+
         try:
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
         except OSError as exc:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import builtins
 import contextlib
 import io
-import mimetypes
 import os
 import re
-import tempfile
-import wave
-import weakref
 from typing import Any, BinaryIO, ClassVar, Optional, Tuple, Type, TypeVar, Union
-from urllib.parse import unquote_to_bytes
 
 from zeroidle_worker.api import sniff
 from zeroidle_worker.api.errors import InputError
-from zeroidle_worker.api.fetch import FetchError, fetch
-from zeroidle_worker.api.scalars import Load, Schema, shown
+from zeroidle_worker.api.scalars import Load, Schema, decode_base64, shown
 
 F = TypeVar("F", bound="File")
 Source = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", BinaryIO]
@@ -52,15 +44,18 @@ class File:
             self._bytes = bytes(data.read())
         else:
             raise TypeError("%s takes bytes, a path or an open file, not %s." % (type(self).__name__, shown(data)))
-        guessed = mimetypes.guess_type(name)[0] if name else None
-        self.media_type = media_type or sniff.media_type(self.head()) or guessed or "application/octet-stream"
+        self.media_type = media_type or sniff.media_type(self.head()) or _guessed(name) or "application/octet-stream"
         self.name = os.path.basename(name) if name else self._default_name()
 
     def _default_name(self) -> str:
         # Not mimetypes: it knows audio/wav only on some systems.
         known = {"audio/wav": ".wav", "audio/mpeg": ".mp3", "audio/flac": ".flac", "audio/ogg": ".ogg",
                  "image/png": ".png", "image/jpeg": ".jpg", "video/mp4": ".mp4"}  # fmt: skip
-        suffix = known.get(self.media_type) or mimetypes.guess_extension(self.media_type) or ""
+        suffix = known.get(self.media_type)
+        if suffix is None:
+            import mimetypes
+
+            suffix = mimetypes.guess_extension(self.media_type) or ""
         return (self.family or "file") + suffix
 
     @property
@@ -72,6 +67,9 @@ class File:
     def path(self) -> str:
         """A path with the content; bytes are written to a temporary file that goes with this object."""
         if self._path is None:
+            import tempfile
+            import weakref
+
             handle, self._path = tempfile.mkstemp(prefix="zeroidle-", suffix=os.path.splitext(self.name)[1])
             with os.fdopen(handle, "wb") as file:
                 file.write(self._bytes or b"")
@@ -140,6 +138,10 @@ class File:
     def _read(cls: Type[F], value: str, path: str, name: Optional[str], declared: Optional[str]) -> F:
         self = cls.__new__(cls)
         if re.match(r"https?://", value, re.IGNORECASE):
+            import weakref
+
+            from zeroidle_worker.api.fetch import FetchError, fetch  # which costs more to import than all the rest
+
             try:
                 got = fetch(value)
             except FetchError as exc:
@@ -152,6 +154,8 @@ class File:
             if not comma:
                 raise InputError(path, "is a data URL without a comma.")
             declared = declared or head[5:].split(";")[0] or None
+            from urllib.parse import unquote_to_bytes
+
             data = _decode(body, path) if head.endswith(";base64") else unquote_to_bytes(body)
         else:
             data = _decode(value, path)
@@ -207,10 +211,18 @@ class Image(File):
 _NOUN = {"audio": "sound (wav, flac, ogg, mp3, m4a, webm)", "image": "a picture (png, jpeg, webp, gif, bmp, tiff)"}
 
 
+def _guessed(name: Optional[str]) -> Optional[str]:
+    if not name:
+        return None
+    import mimetypes
+
+    return mimetypes.guess_type(name)[0]
+
+
 def _decode(text: str, path: str) -> bytes:
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as exc:
+        return decode_base64("".join(text.split()))
+    except ValueError as exc:
         raise InputError(path, "is %s, which is neither a URL nor base64 text." % shown(text, 40)) from exc
 
 
@@ -245,6 +257,8 @@ def _wav(samples: Any, sample_rate: int) -> bytes:
         if sys.byteorder == "big":
             values.byteswap()
         data = values.tobytes()
+    import wave
+
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(channels)

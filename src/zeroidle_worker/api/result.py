@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime
-import decimal
+import binascii
 import enum
 import os
-import pathlib
-import shutil
-import uuid
-from typing import Any, Callable, Dict
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Tuple
 
-from zeroidle_worker.api.files import File
+if TYPE_CHECKING:
+    from zeroidle_worker.api.files import File
 
 #: Puts a file where the caller can get it and answers its URL.
-Place = Callable[[File], str]
+Place = Callable[["File"], str]
 
 _PLAIN = {str, int, float, bool, type(None)}
 
@@ -31,7 +27,8 @@ def to_json(value: Any, place: Place) -> Any:
         return value
     if kind is dict:
         return {key: to_json(member, place) for key, member in value.items()}
-    if isinstance(value, File):
+    files = sys.modules.get("zeroidle_worker.api.files")  # a worker that has no files does not pay for them
+    if files is not None and isinstance(value, files.File):
         return {
             "url": place(value),
             "name": value.name,
@@ -46,44 +43,52 @@ def to_json(value: Any, place: Place) -> Any:
         if hasattr(value, "_asdict"):
             return to_json(value._asdict(), place)
         return [to_json(member, place) for member in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses
+
         return {f.name: to_json(getattr(value, f.name), place) for f in dataclasses.fields(value)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    for types, convert in _CONVERT.items():
-        if isinstance(value, types):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _base64(value)
+    for module, names, convert in _CONVERT:
+        loaded = sys.modules.get(module)  # there is no value of a class whose module was not imported
+        if loaded is not None and isinstance(value, tuple(getattr(loaded, name) for name in names)):
             return convert(value)
     return value
 
 
-def _bytes(value: Any) -> str:
-    return base64.b64encode(value).decode()
+def _base64(value: Any) -> str:
+    return binascii.b2a_base64(value, newline=False).decode()
 
 
-_CONVERT: Dict[Any, Callable[[Any], str]] = {
-    (bytes, bytearray, memoryview): _bytes,
-    (datetime.datetime, datetime.date, datetime.time): lambda v: v.isoformat(),
-    (uuid.UUID, decimal.Decimal, pathlib.PurePath): str,
-}
+_CONVERT: "Tuple[Tuple[str, Tuple[str, ...], Callable[[Any], str]], ...]" = (
+    ("datetime", ("datetime", "date", "time"), lambda value: str(value.isoformat())),
+    ("uuid", ("UUID",), str),
+    ("decimal", ("Decimal",), str),
+    ("pathlib", ("PurePath",), str),
+)
 
 
-def inline(file: File) -> str:
+def inline(file: "File") -> str:
     """The file as a data URL."""
-    return "data:%s;base64,%s" % (file.media_type, _bytes(file.bytes()))
+    return "data:%s;base64,%s" % (file.media_type, _base64(file.bytes()))
 
 
-def placer(mode: str, job_id: str, env: Dict[str, str]) -> Place:
+def placer(mode: str, job_id: str, env: Mapping[str, str]) -> Place:
     """How files of one job travel: `inline`, `url` (a file that the plane serves), or `auto` by size.
 
     A new way (object storage) is one more branch here and one more word in the setting `files`.
     """
-    folder, base = env.get("ZEROIDLE_FILES"), env.get("ZEROIDLE_FILES_URL")
     count = 0
 
-    def place(file: File) -> str:
+    def place(file: "File") -> str:
         nonlocal count
+        folder, base = env.get("ZEROIDLE_FILES"), env.get("ZEROIDLE_FILES_URL")
         if not folder or not base or mode == "inline" or (mode == "auto" and file.size_bytes <= INLINE_BYTES):
             return inline(file)
+        import shutil
+
         count += 1
         own = os.path.join(folder, job_id)
         os.makedirs(own, exist_ok=True)

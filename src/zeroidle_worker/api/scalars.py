@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime
-import decimal
-import pathlib
+import binascii
 import re
-import uuid
+import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from zeroidle_worker.api.errors import InputError
@@ -83,8 +79,18 @@ def _parsed(what: str, parse: Callable[[str], Any]) -> Load:
     return load
 
 
-def _datetime(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64 text. Raises ValueError for anything that is not in its alphabet, complete and padded."""
+    if len(text) % 4 or not _BASE64.fullmatch(text):
+        raise ValueError("is not base64 text")
+    return binascii.a2b_base64(text)
+
+
+_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
+
+
+def _datetime(cls: Any) -> Callable[[str], Any]:
+    return lambda text: cls.fromisoformat(re.sub("[zZ]$", "+00:00", text))
 
 
 def choice(values: List[Any], members: List[Any]) -> Kind:
@@ -104,16 +110,35 @@ SIMPLE: Dict[Any, Kind] = {
     bool: Kind({"type": "boolean"}, _boolean),
     bytes: Kind(
         {"type": "string", "contentEncoding": "base64"},
-        _parsed("base64 text", lambda text: base64.b64decode(text, validate=True)),
+        _parsed("base64 text", decode_base64),
     ),
-    datetime.datetime: Kind(
-        {"type": "string", "format": "date-time"}, _parsed("a time as in 2026-01-31T12:00:00Z", _datetime)
-    ),
-    datetime.date: Kind({"type": "string", "format": "date"}, _parsed("a date", datetime.date.fromisoformat)),
-    uuid.UUID: Kind({"type": "string", "format": "uuid"}, _parsed("a UUID", uuid.UUID)),
-    decimal.Decimal: Kind({"type": "string"}, _parsed("a decimal number as text", decimal.Decimal)),
-    pathlib.Path: Kind({"type": "string"}, _parsed("a path", pathlib.Path)),
 }
+
+#: Simple types of modules that a worker does not import: module, name, schema, what it is in words, and what makes
+#: the function from text out of the class.
+_LIBRARY: "Tuple[Tuple[str, str, Schema, str, Callable[[Any], Callable[[str], Any]]], ...]" = (
+    ("datetime", "datetime", {"type": "string", "format": "date-time"}, "a time as in 2026-01-31T12:00:00Z", _datetime),
+    ("datetime", "date", {"type": "string", "format": "date"}, "a date", lambda cls: cls.fromisoformat),
+    ("uuid", "UUID", {"type": "string", "format": "uuid"}, "a UUID", lambda cls: cls),
+    ("decimal", "Decimal", {"type": "string"}, "a decimal number as text", lambda cls: cls),
+    ("pathlib", "Path", {"type": "string"}, "a path", lambda cls: cls),
+)
+
+
+def simple(hint: Any) -> Optional[Kind]:
+    """The kind of a simple type, None for any other hint."""
+    try:
+        found = SIMPLE.get(hint)
+    except TypeError:  # not hashable
+        return None
+    if found is None and isinstance(hint, type):
+        for module, name, schema, words, parser in _LIBRARY:
+            # Who names the class has imported its module.
+            if hint is getattr(sys.modules.get(module), name, None):
+                found = SIMPLE[hint] = Kind(schema, _parsed(words, parser(hint)))
+                break
+    return found
+
 
 #: Attributes of annotated_types, pydantic.Field and zeroidle.Limits, and their JSON Schema keywords.
 KEYWORDS = {
@@ -141,8 +166,7 @@ CHECKS: "Dict[str, Tuple[str, Callable[[Any, Any], bool]]]" = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Limits of a value, for `Annotated[int, Limits(ge=1, le=50)]`. Lengths count characters or members."""
 
     ge: Optional[float] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import enum
 import math
 import types
@@ -14,7 +13,6 @@ from zeroidle_worker.api.errors import InputError
 from zeroidle_worker.api.scalars import (
     CHECKS,
     KEYWORDS,
-    SIMPLE,
     Kind,
     Load,
     Schema,
@@ -23,6 +21,7 @@ from zeroidle_worker.api.scalars import (
     choice,
     null,
     shown,
+    simple,
 )  # fmt: skip
 
 _UNION = {Union, getattr(types, "UnionType", Union)}
@@ -50,12 +49,9 @@ class Types:
             return Kind({}, lambda value, path: value)
         if hint is None or hint is type(None):
             return Kind({"type": "null"}, null)
-        try:
-            simple = SIMPLE.get(hint)
-        except TypeError:
-            simple = None
-        if simple is not None:
-            return simple
+        known = simple(hint)
+        if known is not None:
+            return known
         origin = typing.get_origin(hint)
         if origin is not None:
             return self._generic(hint, origin, typing.get_args(hint))
@@ -109,7 +105,7 @@ class Types:
         self.defs[name] = {}
         if hasattr(cls, "model_json_schema") and hasattr(cls, "model_validate"):
             self.defs[name], load = self._model(cls, name)
-        elif dataclasses.is_dataclass(cls):
+        elif hasattr(cls, "__dataclass_fields__"):
             self.defs[name], load = self._record(cls, *_dataclass_fields(cls))
         elif typing.cast(Any, getattr(typing, "is_typeddict", _is_typeddict))(cls):
             hints = typing.get_type_hints(cls, include_extras=True)
@@ -281,6 +277,8 @@ def object_loader(make: Any, kinds: Dict[str, Kind], optional: "set[str]") -> Lo
 
 
 def _dataclass_fields(cls: Any) -> "Tuple[Dict[str, Any], set[str], Dict[str, Any]]":
+    import dataclasses  # who has a dataclass has imported it
+
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = [f for f in dataclasses.fields(cls) if f.init]
     missing = dataclasses.MISSING

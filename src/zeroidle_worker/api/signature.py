@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import collections.abc
-import inspect
 import re
 import typing
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from zeroidle_worker.api.errors import InputError
+from zeroidle_worker.api.parameters import MISSING, Parameter, parameters_of
 from zeroidle_worker.api.scalars import Kind, Schema, shown
 from zeroidle_worker.api.schema import Types, object_loader, object_schema
 
@@ -31,14 +31,15 @@ class Signature(NamedTuple):
     doc: str
 
 
-def read(target: Callable[..., Any], doc: Optional[str] = None, batch: bool = False) -> Signature:
+def read(target: Callable[..., Any], doc: str = "", batch: bool = False) -> Signature:
     """The signature of a function or bound method. Raises UnsupportedType for a hint without a JSON form.
 
-    With `batch` the function takes lists (one member per request) and gives a list: the schema is that of a member.
+    `doc` is its docstring, for the descriptions in the schema. With `batch` the function takes lists (one member per
+    request) and gives a list: the schema is that of a member.
     """
-    text = inspect.cleandoc(doc or target.__doc__ or "")
-    parameters = list(inspect.signature(target).parameters.values())
-    hints = typing.get_type_hints(target, include_extras=True)
+    text = _clean(doc)
+    parameters = parameters_of(target)
+    hints = _hints(target)
     if _takes_job(parameters, hints):
         return Signature({"type": "object"}, None, None, text)
     types = Types()
@@ -47,16 +48,16 @@ def read(target: Callable[..., Any], doc: Optional[str] = None, batch: bool = Fa
     open_ended = False
     notes = _argument_notes(text)
     for parameter in parameters:
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        if parameter.kind == "keywords":
             open_ended = True
             continue
-        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
-            raise TypeError("The parameter %s of %s cannot be given by name." % (parameter, target.__qualname__))
+        if parameter.kind != "named":
+            raise TypeError("The parameter %s of %s cannot be given by name." % (parameter.name, _name(target)))
         kind = types.of(_member(hints.get(parameter.name, Any)) if batch else hints.get(parameter.name, Any))
         if parameter.name in notes and "description" not in kind.schema:
             kind = Kind({**kind.schema, "description": notes[parameter.name]}, kind.load)
         kinds[parameter.name] = kind
-        if parameter.default is not inspect.Parameter.empty:
+        if parameter.default is not MISSING:
             defaults[parameter.name] = parameter.default
     schema = object_schema(kinds, set(defaults), defaults)
     load = object_loader(dict, kinds, set(defaults))
@@ -69,7 +70,28 @@ def read(target: Callable[..., Any], doc: Optional[str] = None, batch: bool = Fa
     return Signature(schema, output, lambda value: _checked(load, value), text)
 
 
-def _takes_job(parameters: "list[inspect.Parameter]", hints: Dict[str, Any]) -> bool:
+def _hints(target: Any) -> Dict[str, Any]:
+    """Type hints of what is called: for a partial those of its function, for an object those of its `__call__`."""
+    while hasattr(target, "func") and hasattr(target, "keywords"):
+        target = target.func
+    if not hasattr(target, "__annotations__") or not hasattr(target, "__name__"):
+        target = type(target).__call__
+    return typing.get_type_hints(target, include_extras=True)
+
+
+def _name(target: Any) -> str:
+    return str(getattr(target, "__qualname__", None) or target)
+
+
+def _clean(doc: str) -> str:
+    if not doc:
+        return ""
+    import inspect  # not in a worker: it asks for no description
+
+    return inspect.cleandoc(doc)
+
+
+def _takes_job(parameters: List[Parameter], hints: Dict[str, Any]) -> bool:
     """RunPod's form: one parameter named job or event, without a hint or with a dict's."""
     if len(parameters) != 1 or parameters[0].name not in ("job", "event"):
         return False

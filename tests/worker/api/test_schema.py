@@ -98,8 +98,10 @@ def test_values_become_python_values() -> None:
         ({"text": "a", "sped": 2}, "sped is not known; did you mean speed?"),
         ({"text": "a", "clips": [{"start_s": 1}, {"start_s": "x"}]}, "clips[1].start_s is 'x'; it must be a number."),
         ({"text": "a", "speed": 9}, "speed is 9; it must be at most 4."),
-        ({"text": "a", "model": {"count": -1}}, "model.count is not valid: Input should be "
-         "greater than or equal to 0."),
+        (
+            {"text": "a", "model": {"count": -1}},
+            "model.count is not valid: Input should be greater than or equal to 0.",
+        ),
         ([], "The input is []; it must be an object."),
     ],
 )
@@ -130,7 +132,7 @@ def test_the_signature_gives_schema_defaults_and_notes() -> None:
         """
         return [text]
 
-    signature = read(speak)
+    signature = read(speak, speak.__doc__ or "")
     assert signature.input == {
         "type": "object",
         "properties": {
