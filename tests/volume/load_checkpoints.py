@@ -15,7 +15,7 @@ model = AutoModel.from_pretrained("acme/tiny-bert")
 with torch.no_grad():
     total = float(model(input_ids=tokens["input_ids"]).last_hidden_state.abs().sum())
 pinned = AutoModel.from_pretrained("acme/tiny-bert", revision=os.environ["COMMIT"])
-same = all(torch.equal(a, b) for a, b in zip(model.parameters(), pinned.parameters()))
+same = all(torch.equal(a, b) for a, b in zip(model.parameters(), pinned.parameters(), strict=True))
 segments, info = WhisperModel("tiny", device="cpu", compute_type="float32").transcribe(
     numpy.zeros(16000, dtype=numpy.float32), language="en", max_new_tokens=4
 )

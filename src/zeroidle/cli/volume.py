@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from pathlib import Path
 
 from zeroidle.cli import output
@@ -85,6 +86,7 @@ def pull(args: argparse.Namespace) -> int:
     from zeroidle.volume.pull import pull as fetch
 
     bandwidth = parse_size(args.bandwidth) if args.bandwidth else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to give the lease back in good order
     options = options_from(streams=args.streams, bandwidth=bandwidth)
     volume = Volume(find_root(args.volume), options, lockfile.read(Path(args.lock)))
     trees = []
@@ -108,7 +110,7 @@ def pull(args: argparse.Namespace) -> int:
 def _say_json(now: Snapshot) -> None:
     import msgspec
 
-    print(json.dumps(msgspec.to_builtins(now)), flush=True)
+    print(json.dumps(msgspec.structs.asdict(now)), flush=True)
 
 
 def _told(found: Tree) -> str:

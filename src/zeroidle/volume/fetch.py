@@ -78,14 +78,18 @@ class Fetch:
         for thread in (*streams, *hashers):
             thread.daemon = True
             thread.start()
-        self._wait()
-        self._ended.set()
-        with self._change:
-            self._change.notify_all()
-        for _ in hashers:
-            self._hash_queue.put(None)
-        for thread in (*streams, *hashers):
-            thread.join()
+        try:
+            self._wait()
+        finally:  # also at Ctrl-C
+            self._ended.set()
+            with self._change:
+                self._change.notify_all()
+            for _ in hashers:
+                self._hash_queue.put(None)
+            # A stream that waits for a dead connection writes no more when that ends: it need not be waited for.
+            until = time.monotonic() + (1.0 if self._jobs else 3600.0)
+            for thread in (*streams, *hashers):
+                thread.join(max(0.0, until - time.monotonic()))
         if self._error is not None:
             raise self._error
 
@@ -245,12 +249,12 @@ class Fetch:
     def _pour(self, job: FileJob, segment: Segment, body: Reader, buffer: memoryview) -> None:
         fresh, slow_since = 0, time.monotonic()
         while segment.end is None or segment.start < segment.end:
-            if self._ended.is_set():
-                return
             most = self._limit.piece(len(buffer))
             if segment.end is not None:
                 most = min(most, segment.end - segment.start)
             size = body.read_into(buffer[:most])
+            if self._ended.is_set():
+                return
             if size == 0:
                 if segment.end is None:
                     segment.end = job.size = segment.start
