@@ -17,7 +17,7 @@ from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
 from zeroidle.gateway.submission import Check, Reader, Upload
-from zeroidle.job import Job, JobIds, Spooled, Status
+from zeroidle.job import Job, JobIds, Status
 from zeroidle.store.protocol import ClientStore, ClockStore
 from zeroidle.worker import Registry
 
@@ -138,24 +138,27 @@ class RunpodApi:
     # Submitting
 
     async def _run(self, call: _Call) -> Response:
-        job = await self._submit(call, sync=False)
+        job = await self._put(call.request, await self._read(call, sync=False))
         # The job may have run while its answer waited for the disk; it was accepted as queued.
         known = "idempotency-key" in call.request.headers
         return Response(200, answers.job_state(job) if known else answers.queued(job))
 
     async def _runsync(self, call: _Call) -> Response:
         wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
-        job = await self._submit(call, sync=True)
+        job = await self._read(call, sync=True)
+        if isinstance(job.input, bytes):
+            return self._found(await self._store.put_and_wait(job, wait_s), job.id)
+        job = await self._put(call.request, job)
         return self._found(await self._store.wait(call.endpoint.name, job.id, wait_s), job.id)
 
-    async def _submit(self, call: _Call, sync: bool) -> Job:
+    async def _read(self, call: _Call, sync: bool) -> Job:
         request, endpoint = call.request, call.endpoint
         key = request.headers.get("idempotency-key")
         if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
             raise RequestError(f"The Idempotency-Key header must have 1 to {MAX_KEY_CHARS} characters.")
         submission = await self.reader.read(endpoint, request, _max_bytes(endpoint, sync))
         now = time.time()
-        job = Job(
+        return Job(
             id=self._ids.new(sync),
             endpoint=endpoint.name,
             input=submission.input,
@@ -167,12 +170,13 @@ class RunpodApi:
             envelope=submission.envelope,
             idempotency_key=key,
         )
-        if isinstance(submission.input, bytes):
-            return await self._store.put(job)
-        return await self._put_large(request, job, submission.input)
 
-    async def _put_large(self, request: Request, job: Job, payload: Spooled) -> Job:
-        """From here on the file is the store's, also when the client goes away in the middle."""
+    async def _put(self, request: Request, job: Job) -> Job:
+        """Puts the job in the queue. A large input's file is the store's from here on, also when the client goes away
+        in the middle."""
+        payload = job.input
+        if isinstance(payload, bytes):
+            return await self._store.put(job)
         request.body = b""
         try:
             kept = await asyncio.shield(asyncio.ensure_future(self._store.put(job)))

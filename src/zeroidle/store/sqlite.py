@@ -17,9 +17,10 @@ from zeroidle.job import Job, Payload, Phase, Spooled, Status
 from zeroidle.store.changes import Changes, again
 from zeroidle.store.database import explain, prepare
 from zeroidle.store.journal import Journal
+from zeroidle.store.ledger import Ledger
 from zeroidle.store.lock import FolderLock
 from zeroidle.store.notice import body_parts
-from zeroidle.store.protocol import Counts, Delivery, JobEvent, Lease, Outcome, WorkerRecord
+from zeroidle.store.protocol import Counts, JobEvent, Lease, Outcome
 from zeroidle.store.queue import Waiter
 from zeroidle.store.reader import Reader
 from zeroidle.store.rows import sound, sound_outcome, text
@@ -41,7 +42,7 @@ _MAX_SEQ = 2**63 - 1
 _Handed = list[tuple[Job, int]]
 
 
-class SqliteStore:
+class SqliteStore(Ledger):
     """Implements `store.protocol.Store` on `folder`/zeroidle.db; large payloads are files in `spool`.
 
     `endpoints` is live: timeouts, retries and retention are looked up in it when they are needed. All methods are
@@ -54,13 +55,11 @@ class SqliteStore:
         self._files = Spool(self.spool)
         self._lock = FolderLock(folder)
         self._journal = Journal(self._path, self._files)
-        self._reader = Reader(self._path)
-        self._changes = Changes(endpoints, self._journal, self._files)
+        super().__init__(Changes(endpoints, self._journal, self._files), Reader(self._path))
         self._changes.on_restored = self._serve
         self._state = self._changes.state
         self._claims: dict[Waiter, asyncio.Future[_Handed]] = {}
         self._tidied_at = 0.0
-        self._open = False
 
     # Life
 
@@ -115,10 +114,6 @@ class SqliteStore:
         self._reader.close()
         self._lock.free()
 
-    def _check_open(self) -> None:
-        if not self._open:
-            raise StoreError("The job store is closed.")
-
     # Clients
 
     async def put(self, job: Job) -> Job:
@@ -144,8 +139,7 @@ class SqliteStore:
         return job
 
     async def put_and_wait(self, job: Job, timeout_s: float) -> Job | None:
-        """`put` and `wait` in one: until the job is final, at most `timeout_s`. What it answers is durable; a job that
-        ends at once is written once, with its end, since nobody is told of it before."""
+        """`put` and `wait` in one. What it answers is durable; a job that ends soon is written once, with its end."""
         if job.idempotency_key is not None or isinstance(job.input, Spooled) or len(job.input) >= LARGE_BYTES:
             kept = await self.put(job)
             return await self.wait(kept.endpoint, kept.id, timeout_s)
@@ -433,43 +427,7 @@ class SqliteStore:
         if phases := sound(phases):
             self._changes.add_phases(job, phases)
 
-    # Beside the jobs
-
-    async def save_delivery(self, delivery: Delivery) -> None:
-        """Inserts or replaces."""
-        self._check_open()
-        self._changes.save_delivery(delivery)
-        await self._changes.durable()
-
-    async def list_deliveries(
-        self, state: str | None = None, due_before: float | None = None, limit: int = 100
-    ) -> list[Delivery]:
-        """Deliveries, the most urgent (smallest next_at) first."""
-        return await asyncio.to_thread(self._reader.deliveries, state, due_before, limit)
-
-    async def get_delivery(self, delivery_id: str) -> Delivery | None:
-        """The delivery of that id, whatever its state; None when there is none (any more)."""
-        return await asyncio.to_thread(self._reader.delivery, delivery_id)
-
-    async def save_worker(self, record: WorkerRecord) -> None:
-        """Inserts or replaces. Does not wait for the disk."""
-        self._changes.save_worker(record)
-
-    async def list_workers(self, endpoint: str | None = None, limit: int = 50) -> list[WorkerRecord]:
-        """Newest first, the dead ones too."""
-        with suppress(StoreError):
-            await self._changes.durable(everything=True)
-        return await asyncio.to_thread(self._reader.workers, endpoint, limit)
-
-    async def save_key(self, name: str, digest: str | None) -> None:
-        """Keeps the SHA-256 hex digest of an API key under a name; None removes it."""
-        self._check_open()
-        self._changes.save_key(name, digest)
-        await self._changes.durable()
-
-    async def list_keys(self) -> dict[str, str]:
-        """Name to digest."""
-        return self._reader.keys()
+    # Files
 
     async def usage(self) -> dict[str, int]:
         """Bytes on the disk: `db`, its `wal`, and `spool`."""
