@@ -17,7 +17,7 @@ from .audio import RATE_HZ, Samples
 from .azure import Form
 from .spectrum import envelope, grey_png, spectrogram
 
-_PX_PER_S = 220
+_PX_PER_S = 300
 #: How many words the list to practise holds.
 _PRACTISE = 8
 
@@ -80,7 +80,8 @@ def html(assessment: Assessment, samples: Samples, text: str, form: Form, footer
         "width": str(max(760, round(duration_s * _PX_PER_S))),
         "wave": _wave(samples, columns),
         "spectrogram": base64.b64encode(grey_png(spectrogram(samples, columns))).decode(),
-        "words": "".join(_word_box(word, duration_s, form) for word in assessment.words),
+        "omitted": _omitted(assessment, duration_s),
+        "words": "".join(_word_box(word, duration_s) for word in assessment.words if word.error != OMISSION),
         "phones": "".join(
             _phone_box(phone, word, duration_s, form) for word in assessment.words for phone in word.phones
         ),
@@ -111,10 +112,20 @@ def _times(start_s: float, end_s: float) -> str:
     return f'data-from="{start_s:.2f}" data-to="{end_s:.2f}"'
 
 
-def _word_box(word: SpokenWord, duration_s: float, form: Form) -> str:
-    if word.error == OMISSION:
-        left = 100 * word.start_s / duration_s
-        return f'<div class="word omitted" style="left:{left:.3f}%">{escape(word.text)}</div>'
+def _omitted(assessment: Assessment, duration_s: float) -> str:
+    """A row of the words that were left out, each where it belongs; nothing when there are none."""
+    gone: dict[float, list[str]] = {}
+    for word in assessment.words:
+        if word.error == OMISSION:
+            gone.setdefault(100 * word.start_s / duration_s, []).append(escape(word.text))
+    boxes = "".join(
+        f'<div class="word omitted" style="left:{left:.3f}%" title="left out">{" ".join(texts)}</div>'
+        for left, texts in gone.items()
+    )
+    return f'<div class="row gone">{boxes}</div>' if boxes else ""
+
+
+def _word_box(word: SpokenWord, duration_s: float) -> str:
     label = escape(word.text or "?")
     shade = "#ccc" if word.error == INSERTION else colour(word.accuracy)
     what = "not in the text" if word.error == INSERTION else f"{word.accuracy:.0f}, {word.error}"
