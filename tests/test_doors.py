@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +108,11 @@ def test_the_worker_needs_the_standard_library_only(path: Path) -> None:
 @pytest.mark.parametrize("path", [*files("zeroidle"), *files("zeroidle_worker")], ids=lambda p: str(p.relative_to(SRC)))
 def test_no_file_is_longer_than_500_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
+
+
+def test_every_core_dependency_is_used() -> None:
+    """What nothing imports costs every installation its download and its updates."""
+    project = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["project"]
+    used = {name.split(".")[0] for path in SRC.glob("zeroidle/**/*.py") for name in imports(path, "zeroidle")}
+    modules = {re.split(r"[^A-Za-z0-9_.-]", one)[0].replace("-", "_") for one in project["dependencies"]}
+    assert modules - used == set()
