@@ -6,8 +6,6 @@ import fcntl
 import itertools
 import json
 import os
-import sys
-import time
 from typing import Any, Dict, Optional, Tuple
 
 from zeroidle_worker import wire
@@ -15,9 +13,6 @@ from zeroidle_worker.current import Running
 from zeroidle_worker.encode import NotJson, encode
 from zeroidle_worker.link import Gone, Link
 from zeroidle_worker.outcome import Outcome, failed, log_text
-
-#: The most memory that the process has used is told with the first result after so many seconds.
-RSS_EVERY_S = 1.0
 
 _value = json.JSONDecoder().decode
 
@@ -31,7 +26,6 @@ class Reporter:
         self._worker_id = worker_id
         self._numbers = itertools.count(1)
         self._log_fd = _log_fd()
-        self._rss_told_at = 0.0
 
     def log_offset(self) -> Optional[int]:
         """Where the worker's log ends now, in bytes; None when standard output is not a log file."""
@@ -46,10 +40,6 @@ class Reporter:
             header["log"] = [log_start, self.log_offset()]
         if outcome.refresh:
             header["refresh"] = True
-        now = time.monotonic()
-        if now - self._rss_told_at >= RSS_EVERY_S:
-            self._rss_told_at = now
-            header["rss"] = peak_rss_bytes()
         if len(body) >= wire.LARGE:
             try:
                 header["path"], body = self._file(body), b""
@@ -100,13 +90,6 @@ class Reporter:
         finally:
             os.close(fd)
         return path
-
-
-def peak_rss_bytes() -> int:
-    """The most memory that this process has held at once."""
-    from resource import RUSAGE_SELF, getrusage
-
-    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _log_fd() -> int:

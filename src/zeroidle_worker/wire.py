@@ -13,7 +13,7 @@ The same messages as RunPod's worker protocol over HTTP, plus the phases of a st
 | FAILED   | to plane  | reason (short word), message                              | traceback text                |
 | TAKE     | to plane  | n: how many more jobs it will take (absolute credit)      | -                             |
 | JOB      | to worker | id, attempt, path?, deadline? (Unix seconds)              | the job as JSON object        |
-| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?, rss? | {"output"} or {"error"} JSON |
+| DONE     | to plane  | id, attempt, run_s, log: [start, end], path?, refresh?    | {"output"} or {"error"} JSON |
 | STREAM   | to plane  | id, attempt, path?                                        | the chunk as JSON value       |
 | PROGRESS | to plane  | id, attempt                                               | the progress as JSON value    |
 | RELEASE  | to plane  | ids: jobs that were handed out and not begun              | -                             |
@@ -25,8 +25,6 @@ the plane takes the file over: it lies in the plane's spool and its name begins 
 file of a JOB stays the plane's: the worker only reads it. It holds the whole job
 when the body is empty, and otherwise the JSON text of `input`, with the job's other keys in the body: so a spooled
 input is handed out without a copy.
-
-`rss`, in a DONE about once a second, is the most memory in bytes that the worker's process has held so far.
 
 TAKE is a credit: the plane never has more than `n` unfinished jobs at the worker; a worker without TAKE since READY
 has credit `concurrency`. Each JOB ends in exactly one DONE or RELEASE, a cancelled one too. A worker begins jobs in
