@@ -136,7 +136,8 @@ class Boot:
             trace = trace_text(exc)
         if trace:
             log_text(trace)
-        log_text(sentence)
+        if not trace or not sentence.startswith(trace.rstrip().rpartition("\n")[2]):
+            log_text(sentence)
         try:
             self._send(wire.FAILED, {"reason": reason, "message": sentence}, trace.encode("utf-8", "replace"))
         except Gone:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Optional
 
 from zeroidle_worker.encode import NotJson, encode
+from zeroidle_worker.script import run_script
 
 #: The version of RunPod's SDK whose behaviour this follows.
 RUNPOD_VERSION = "1.12.0"
@@ -109,7 +110,8 @@ def log_text(text: str) -> None:
 def _skip_own(trace: Optional[TracebackType]) -> Optional[TracebackType]:
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
         trace = trace.tb_next
-    return trace
+    # The handler's file could not be read or compiled: no line of it has run, and the message says where it is wrong.
+    return None if trace is not None and trace.tb_frame.f_code is run_script.__code__ else trace
 
 
 def _text(exc: BaseException) -> str:

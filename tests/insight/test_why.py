@@ -12,7 +12,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.insight.facts import EndpointFacts, JobFacts, ScalingFacts
 from zeroidle.insight.why import endpoint_verdict
 from zeroidle.insight.why_job import job_verdict
-from zeroidle.job import Job, Policy, Status
+from zeroidle.job import Job, Phase, Policy, Status
 from zeroidle.store.protocol import Counts, Delivery, WorkerRecord
 from zeroidle.worker import Held, Worker, WorkerState
 
@@ -57,6 +57,8 @@ FAILED_START = WorkerRecord(
         (facts(1, scaling=ScalingFacts(failures=1, last_error_kind="no-start")), "no-start",
          "without calling runpod.serverless.start()"),
         (facts(1, live=[worker(WorkerState.STARTING)]), "worker-starting", "has been starting for 20.0 s"),
+        (facts(1, live=[worker(WorkerState.STARTING, phases=[Phase("boot", NOW - 20, NOW - 19)])]), "worker-starting",
+         "(in import for 19.0 s)"),
         (facts(3, live=[worker(WorkerState.READY, "a", mean_run_s=2.0), worker(WorkerState.READY, "b")]), "saturated",
          "At 2.00 s a job that is 3.00 s of work"),
         (facts(1), "waiting-for-capacity", "1 job waits at hello for a worker"),
@@ -112,6 +114,12 @@ HOOK = Delivery("msg_1", "hello", "j-u1", "http://x", b"", NOW, attempts=4, last
 def test_a_job(given: JobFacts, around: EndpointFacts, code: str, words: str) -> None:
     verdict = job_verdict(given, around)
     assert (verdict.code, words in verdict.sentence) == (code, True), verdict.sentence
+
+
+def test_a_crash_without_a_word_says_how_to_see_more() -> None:
+    verdict = endpoint_verdict(facts(1, scaling=ScalingFacts(failures=2, last_exit="exit 7")))
+    assert verdict.code == "crash-loop" and not verdict.evidence
+    assert verdict.advice == "They wrote nothing; run the file alone to see more: /venv/bin/python /app/handler.py"
 
 
 def test_the_same_words_are_not_said_twice() -> None:

@@ -83,6 +83,7 @@ def test_a_handler_that_does_not_import_keeps_the_queue_and_says_why(tmp_path: P
             await plane.until(lambda: plane.scaling.state("probe").failures, "the start failed")
             state = plane.scaling.state("probe")
             assert state.last_error and "no_such_module_at_all" in state.last_error
+            assert state.last_exit == "failed: missing-module"  # and not the signal that ended it for that
             assert state.permanent and state.last_error_kind == "missing-module"
             assert state.backoff_until and state.backoff_until > time.time()
             assert plane.store.counts("probe").queued == 1

@@ -45,8 +45,9 @@ def test_a_file_with_a_missing_module(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_python(tmp_path: Path) -> None:
-    kind, error, _, code = failed(tmp_path, "import runpod\ndef handler(job)\n    pass\n")
+    kind, error, log, code = failed(tmp_path, "import runpod\ndef handler(job)\n    pass\n")
     assert (kind, code) == ("import-error", 1) and error.startswith("SyntaxError:") and "handler.py, line 2" in error
+    assert "zeroidle_worker" not in error + log and log.count("SyntaxError") == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ _FAILING_SHARE = 0.5
 _SINGLE_CRASHES = 2
 WEIGHTS_ADVICE = "The volume as it is: zeroidle volume ls."
 _SIGNS_OF_CRASH = ("exit ", "signal ", "out of memory")
+#: What a worker does after a phase of its start; phases are told when they end.
+_NEXT_PHASE = {"boot": "import"}
 
 
 def endpoint_verdict(facts: EndpointFacts) -> Verdict:
@@ -59,13 +61,20 @@ def crash_loop(facts: EndpointFacts) -> Verdict | None:
     keep = _kept(facts)
     if cause is not None:
         return Verdict(cause.code, f"{cause.sentence} {times}.{again}{keep}", cause.advice, cause.evidence)
-    how = f" ({exit_text})" if exit_text else ""
+    how = f" ({exit_text.removeprefix('failed: ')})" if exit_text else ""
+    evidence = tail(words)
+    if evidence:
+        advice = (
+            "Read the last lines below and correct the handler; the next try takes it as it is then. "
+            f"All of it: zeroidle logs {record.id if record else facts.endpoint.name}"
+        )
+    else:
+        advice = f"They wrote nothing; run the file alone to see more: {facts.endpoint.python} {facts.endpoint.handler}"
     return Verdict(
         "crash-loop",
         f"The workers of {facts.endpoint.name} do not come up: {times[0].lower()}{times[1:]}{how}.{again}{keep}",
-        f"Read the last lines below, correct the handler, then start again. All of it: zeroidle logs "
-        f"{record.id if record else facts.endpoint.name}",
-        tail(words),
+        advice,
+        evidence,
     )
 
 
@@ -114,7 +123,7 @@ def starting_sentence(facts: EndpointFacts, worker: Worker) -> str:
     elif current.end is None:
         phase, since = current.name, current.seconds(facts.now)
     else:  # the next phase is not announced before it ends
-        phase, since = f"what follows {current.name}", facts.now - current.end
+        phase, since = _NEXT_PHASE.get(current.name, "warm-up"), facts.now - current.end
     boot_s = facts.scaling.boot_s
     usual = f"; a start takes about {span(boot_s)}" if boot_s else ""
     return f"Worker {worker.id} has been starting for {span(age)} (in {phase} for {span(since)}{usual})."

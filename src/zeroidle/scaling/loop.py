@@ -148,6 +148,8 @@ class ScalingLoop:
                 self.workers.spawn(self.workers.end(life))
             self.workers.save(life)
         elif kind == "failed":
+            if life.fault is None:  # that it is stopped for it is not how it ended
+                life.fault = f"failed: {worker.error_kind}"
             self.workers.stop(life)
         pool.poke()
 
