@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,21 +157,23 @@ class Job:
 
 
 class JobIds:
-    """Fresh ids in RunPod's form. Keeps random bytes at hand, as asking the system for each id costs more than the
-    rest of a submission; so each process must have its own."""
+    """Fresh ids in RunPod's form: UUIDs that begin with the time (version 7), so that the store's index grows at its
+    end, with 74 random bits. Keeps random bytes at hand, as asking the system for each id costs more than the rest of
+    a submission; so each process must have its own."""
 
     def __init__(self, batch: int = 256) -> None:
         self._random = bytearray()
-        self._batch_bytes = 16 * batch
+        self._batch_bytes = 10 * batch
 
     def new(self, sync: bool = False) -> str:
         """`<uuid>-u1`, with `sync-` before it for /runsync."""
         if not self._random:
             self._random += os.urandom(self._batch_bytes)
-        text = self._random[-16:].hex()
-        del self._random[-16:]
-        variant = "89ab"[int(text[16], 16) & 3]  # with the 4, the bits that make it a random (version 4) UUID
-        uuid = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        text = self._random[-10:].hex()
+        del self._random[-10:]
+        at = "%012x" % (time.time_ns() // 1_000_000)
+        variant = "89ab"[int(text[3], 16) & 3]
+        uuid = f"{at[:8]}-{at[8:]}-7{text[:3]}-{variant}{text[4:7]}-{text[7:19]}"
         return f"sync-{uuid}-u1" if sync else f"{uuid}-u1"
 
 
