@@ -126,3 +126,11 @@ def test_the_same_words_are_not_said_twice() -> None:
     trace = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: bad weights"]
     given = facts(1, scaling=ScalingFacts(failures=2), past=[dataclasses.replace(FAILED_START)], failed_log=trace)
     assert endpoint_verdict(given).evidence == tuple(trace)
+
+
+def test_why_workers_are_not_forked_is_said() -> None:
+    note = "the imports started 1 threads (busy), which a fork would lose"
+    verdict = endpoint_verdict(facts(live=[worker(start_note=note)]))
+    assert verdict.code == "healthy"
+    assert verdict.sentence.endswith(f"Its workers are spawned, not forked: {note}.")
+    assert "spawned" not in endpoint_verdict(facts(live=[worker()])).sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from zeroidle.insight.facts import EndpointFacts, ScalingFacts, Verdict
 from zeroidle.insight.failure import recognise, tail
@@ -24,8 +25,16 @@ def endpoint_verdict(facts: EndpointFacts) -> Verdict:
     for look in (paused, crash_loop, _starting, _saturated, _waiting, failing, _busy):
         verdict = look(facts)
         if verdict is not None:
-            return verdict
-    return _healthy(facts)
+            return _with_start_note(verdict, facts)
+    return _with_start_note(_healthy(facts), facts)
+
+
+def _with_start_note(verdict: Verdict, facts: EndpointFacts) -> Verdict:
+    """Adds why workers start from a bare interpreter, which costs their imports at every start."""
+    note = next((worker.start_note for worker in facts.live if worker.start_note), "")
+    if not note:
+        return verdict
+    return replace(verdict, sentence=f"{verdict.sentence} Its workers are spawned, not forked: {note}.")
 
 
 def paused(facts: EndpointFacts) -> Verdict | None:

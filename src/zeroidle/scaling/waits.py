@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from zeroidle.job import Job, Phase
@@ -35,11 +36,13 @@ def ran_s(job: Job) -> float:
 
 
 def boot_phases(worker: Worker) -> Sequence[Phase]:
-    """What the worker reported, with the boot of the process before it where it did not report one."""
+    """What the worker reported, with the boot of the process before it where it did not report one. The boot says
+    whether the worker was forked, or why not."""
+    note = "forked" if worker.forked else f"not forked: {worker.start_note}" if worker.start_note else None
     if any(phase.name == "boot" for phase in worker.phases):
-        return worker.phases
+        return [replace(phase, note=note) if phase.name == "boot" else phase for phase in worker.phases]
     end = worker.phases[0].start if worker.phases else worker.ready_at
-    return [Phase("boot", worker.started_at, end), *worker.phases]
+    return [Phase("boot", worker.started_at, end, note=note), *worker.phases]
 
 
 def last_lines(path: str | Path | None, lines: int = 20, max_bytes: int = 32 * 1024) -> str | None:
