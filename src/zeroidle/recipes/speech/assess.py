@@ -81,14 +81,19 @@ def assess(
     wish: Wish = Wish(),
     language: str = "en-us",
     posteriors: Posteriors | None = None,
+    alignment: Callable[[Posteriors], Alignment] | None = None,
     name_words: NameWords | None = None,
     step: Callable[[str], object] = lambda name: None,
 ) -> Assessment:
-    """Scores a recording. `step` hears "aligned" and "scored". Raises SpeechError."""
+    """Scores a recording, by our own alignment unless another is given. `step` hears "aligned" and "scored". Raises
+    SpeechError."""
     posteriors = posteriors or scorer.score(recording.samples, language)
     calibration = CALIBRATIONS[scorer.calibration]
     variants = [word.variants for word in words]
-    found = align(variants, posteriors, calibration.miscue if wish.miscue else None)
+    if alignment is not None:
+        found = alignment(posteriors)
+    else:
+        found = align(variants, posteriors, calibration.miscue if wish.miscue else None)
     step("aligned")
     scores = score_phones(posteriors, found.spans, wish.candidates)
     matches, match_posterior = _match(found, scores, calibration, posteriors)

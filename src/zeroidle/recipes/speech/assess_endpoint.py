@@ -25,6 +25,7 @@ class Assessing:
         grading: Scores from 0 to 100, or 0 to 5.
         backend: The acoustic model: auto takes a neural one where the worker has it.
         recogniser: What recognises words: auto takes Whisper where the worker has it.
+        aligner: Whose times: our own, or MFA's where the worker has it (then without miscue).
         pronunciations: Pronunciations of words of your own, in ARPAbet or IPA.
         html: Also a page with waveform, spectrogram and coloured phones.
         png: The same as a picture.
@@ -53,6 +54,7 @@ class Assessing:
         grading: Literal["hundred", "five"] = "hundred",
         backend: Literal["auto", "sphinx", "wav2vec2", "powsm"] = "auto",
         recogniser: Literal["auto", "sphinx", "whisper", "powsm"] = "auto",
+        aligner: Literal["own", "mfa"] = "own",
         pronunciations: dict[str, list[str]] | None = None,
         html: bool = False,
         png: bool = False,
@@ -60,7 +62,7 @@ class Assessing:
         """The answer in Azure's form, or `error` with one sentence."""
         request = Request(
             Path(audio.path), text, language, granularity, miscue, alphabet, nbest, grading == "five", backend,
-            recogniser, pronunciations or {},
+            recogniser, aligner, pronunciations or {},
         )  # fmt: skip
         try:
             answer = self._service.run(request, self.tell)

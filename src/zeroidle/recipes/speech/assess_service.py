@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from . import audio, azure
+from .align import Alignment
 from .assess import Assessment, Wish, assess, samples_between
 from .audio import Recording
 from .backends import Backends
 from .calibration import CALIBRATIONS
 from .errors import InputError
+from .external_aligner import ExternalAligner, alignment_of
+from .lexicon import Word
+from .posteriors import Posteriors, Scorer
 
 MAX_TEXT_CHARS = 2_000
 MAX_CANDIDATES = 10
@@ -33,6 +37,7 @@ class Request:
     five_points: bool = False
     backend: str = "auto"
     recogniser: str = "auto"
+    aligner: str = "own"
     pronunciations: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -69,14 +74,18 @@ class AssessService:
         words = self._backends.words(text, request.language, scorer, request.pronunciations)
         progress({"step": "transcribed", "text": text, "recognised_by": recognised_by, "words": len(words)})
         wish = Wish(miscue=request.miscue and recognised_by is None, candidates=max(request.candidates, 1))
+        aligner = self._backends.aligner(request.aligner)
         result = assess(
             recording, words, scorer, wish, request.language,
+            alignment=_by(aligner, recording, words, scorer) if aligner else None,
             name_words=lambda *piece: self._name(request, *piece), step=lambda name: progress({"step": name}),
         )  # fmt: skip
         form = azure.Form(
             request.alphabet, scorer.alphabet, request.granularity, request.candidates, request.five_points
         )
         body = azure.shape(result, recording, text, form) | self._provenance(scorer, recognised_by, result, recording)
+        if aligner is not None:
+            body["Aligner"] = aligner.name
         return Answer(body, result, recording, text, form)
 
     def _provenance(
@@ -110,6 +119,15 @@ class AssessService:
         piece = samples_between(recording, max(0.0, start_s - 0.1), end_s + 0.1)
         recogniser = self._backends.recogniser(request.recogniser, request.language)
         return " ".join(word.text for word in recogniser.words(piece.samples, request.language))
+
+
+def _by(
+    aligner: ExternalAligner, recording: Recording, words: list[Word], scorer: Scorer
+) -> Callable[[Posteriors], Alignment]:
+    def align(posteriors: Posteriors) -> Alignment:
+        return alignment_of(aligner.align(recording, [word.text for word in words]), posteriors, scorer)
+
+    return align
 
 
 def _check(request: Request) -> None:

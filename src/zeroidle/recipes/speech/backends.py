@@ -15,9 +15,11 @@ from .posteriors import Scorer
 from .recognise import Recogniser, SphinxWords
 
 if TYPE_CHECKING:
+    from .external_aligner import ExternalAligner
     from .neural.powsm import Powsm
 
 SCORERS = ("auto", "sphinx", "wav2vec2", "powsm")
+ALIGNERS = ("own", "mfa")
 RECOGNISERS = ("auto", "sphinx", "whisper", "powsm")
 #: The folders of models, by the environment variable that names each.
 MODEL_VARIABLES = {"wav2vec2": "WAV2VEC2_MODEL", "powsm": "POWSM_MODEL", "whisper": "WHISPER_MODEL",
@@ -44,6 +46,7 @@ class Backends:
         self._scorers: dict[str, Scorer] = {}
         self._recognisers: dict[str, Recogniser] = {}
         self._powsm: Powsm | None = None
+        self._aligner: ExternalAligner | None = None
 
     def scorer(self, name: str, language: str) -> Scorer:
         """The acoustic backend of that name; "auto" takes wav2vec2, then POWSM, where the worker has their models."""
@@ -64,6 +67,21 @@ class Backends:
         if name not in self._recognisers:
             self._recognisers[name] = self._load_recogniser(name)
         return self._recognisers[name]
+
+    def aligner(self, name: str) -> ExternalAligner | None:
+        """The aligner of that name; None for our own. MFA_COMMAND says how MFA is started on this worker."""
+        if name not in ALIGNERS:
+            raise InputError(f'"aligner" is "{name}"; it must be one of {", ".join(ALIGNERS)}.')
+        if name == "own":
+            return None
+        if self._aligner is None:
+            command = os.environ.get("MFA_COMMAND")
+            if not command:
+                raise MissingProgram("This worker has no MFA: set MFA_COMMAND, as speech/mfa/Dockerfile does.")
+            from .external_aligner import ExternalAligner
+
+            self._aligner = ExternalAligner(command)
+        return self._aligner
 
     def words(
         self, text: str, language: str, scorer: Scorer, extra: Mapping[str, Sequence[str]]
