@@ -28,7 +28,9 @@ class Chosen(NamedTuple):
                 own_loop().run_until_complete(value)
             phase("warm-up", start, time.time())
         handler: Any = self.adapted.handler
-        return Service(handler, kind_of(handler), self.adapted.concurrency, aggregate=True)
+        return Service(
+            handler, kind_of(handler), self.adapted.concurrency, aggregate=True, stubborn=self.adapted.stubborn
+        )
 
 
 def choose(path: str, settings: Settings) -> Optional[Chosen]:

@@ -154,6 +154,7 @@ class Loop:
     def tell_ready(self) -> None:
         """Says how many jobs may run at once and whether the handler notices a stop, when that is news."""
         cooperative = self.cooperative or "zeroidle_worker.context" in sys.modules
+        cooperative = cooperative and not self.service.stubborn
         news = (self.concurrency, cooperative)
         if news != self._told and not self.draining:
             self._told = news

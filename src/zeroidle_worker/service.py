@@ -9,7 +9,8 @@ from zeroidle_worker.handler import BadHandler, Kind, kind_of
 
 class Service(NamedTuple):
     """A handler and how it is to be run. `aggregate`: the pieces of a stream are its result as well. `refresh`: the
-    process is replaced after each job. `modifier` is asked before each hand-out how many jobs may run at once."""
+    process is replaced after each job. `modifier` is asked before each hand-out how many jobs may run at once.
+    `stubborn`: a job that has begun cannot be stopped from inside, though the handler is async."""
 
     handler: Callable[[Dict[str, Any]], Any]
     kind: Kind
@@ -17,6 +18,7 @@ class Service(NamedTuple):
     aggregate: bool = False
     refresh: bool = False
     modifier: Optional[Callable[[int], Any]] = None
+    stubborn: bool = False
 
 
 def from_config(config: Any, concurrency: int) -> Service:

@@ -19,11 +19,13 @@ DEFAULT_WAIT_S = 0.01
 
 
 class Adapted(NamedTuple):
-    """What the loop needs: the handler, how many jobs at once, and what to do before the first job."""
+    """What the loop needs: the handler, how many jobs at once, and what to do before the first job. `stubborn`: nothing
+    ends a job that has begun but the end of the process (a batch runs in a thread, for several jobs)."""
 
     handler: Callable[[Dict[str, Any]], Any]
     concurrency: int
     setup: Optional[Callable[[], Any]]
+    stubborn: bool = False
 
 
 def adapt(declared: Declared, settings: Optional[Dict[str, Any]] = None) -> Adapted:
@@ -41,7 +43,8 @@ def adapt(declared: Declared, settings: Optional[Dict[str, Any]] = None) -> Adap
         if signature.load is None:  # it takes lists of whole jobs
             name = parameters_of(call)[0].name
             submit = partial(_by_name, submit, name)
-        return Adapted(_async(signature, files, submit), max(concurrency, 2 * batch[0]), setup)
+        handler = _async(signature, files, submit)
+        return Adapted(handler, max(concurrency, 2 * batch[0]), setup, stubborn=not kind_of(call).is_async)
     kind = kind_of(call)
     if kind == Kind(is_async=True, is_stream=True):
         return Adapted(_async_stream(signature, files, call), concurrency, setup)
