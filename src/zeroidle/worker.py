@@ -30,6 +30,9 @@ class Control(Protocol):
     def drain(self) -> None:
         """Asks it to end its jobs, take no more and exit."""
 
+    async def recap(self) -> None:
+        """The worker's `cap` has changed; returns when it waits for no more jobs than that at a time."""
+
 
 @dataclass(slots=True)
 class Held:
@@ -49,7 +52,8 @@ class Worker:
     `connected`: its socket is open, or what came on it is still being taken in: after the process has ended, its last
     results count until this is false. `forked`: it came from a fork server; `start_note` says why it did not, where
     there is a reason. `waits_for` says in a sentence what its start waits for, while it does. `pings`: it speaks HTTP
-    and has pinged, so its pings keep its leases.
+    and has pinged, so its pings keep its leases. `cap`: it is handed no more jobs than this at a time, whatever it
+    asks for; so the plane finds out which of several jobs kills its worker.
     """
 
     id: str
@@ -61,6 +65,7 @@ class Worker:
     pid: int | None = None
     sdk: str | None = None
     concurrency: int = 1
+    cap: int | None = None
     cooperative: bool = False
     pings: bool = False
     connected: bool = False

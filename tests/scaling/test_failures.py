@@ -57,6 +57,31 @@ def test_jobs_handed_out_ahead_are_not_blamed_for_the_death_of_their_worker(tmp_
     asyncio.run(main())
 
 
+def test_of_several_jobs_in_one_process_only_the_one_that_kills_it_is_blamed(tmp_path: Path) -> None:
+    async def main() -> None:
+        source = (
+            "import asyncio, os, runpod\n"
+            "async def handler(job):\n"
+            "    await asyncio.sleep(0.05)\n"
+            "    if job['input'] == 'poison': os.kill(os.getpid(), 11)\n"
+            "    await asyncio.sleep(0.05)\n"
+            "    return job['input']\n"
+            "runpod.serverless.start({'handler': handler})\n"
+        )
+        served = endpoint(tmp_path, source, max_workers=2, concurrency=4, retries=1)
+        async with serving(tmp_path, served) as plane:
+            jobs = [await plane.put("poison" if n in (3, 11) else n) for n in range(20)]
+            ended = [await plane.end(job) for job in jobs]
+            assert [n for n, job in enumerate(ended) if job.status is not Status.COMPLETED] == [3, 11]
+            assert {job.losses for n, job in enumerate(ended) if n not in (3, 11)} == {0}
+            assert all("signal 11" in (ended[n].error or "") and ended[n].losses == 2 for n in (3, 11))
+            # Afterwards workers run several at a time again.
+            await asyncio.gather(*[plane.run(n) for n in range(12)])
+            assert {worker.cap for worker in plane.workers()} == {None}
+
+    asyncio.run(main())
+
+
 def test_a_handler_that_crashes_at_every_job_is_held_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path, endpoint(tmp_path, max_workers=2, retries=0)) as plane:

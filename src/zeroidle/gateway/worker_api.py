@@ -155,10 +155,13 @@ class WorkerApi:
         worker.last_poll_at = time.time()
         peer.open_takes += 1
         try:
-            if worker.state is not WorkerState.READY:
+            room = asked if worker.cap is None else worker.cap - len(worker.jobs)
+            if worker.state is not WorkerState.READY or room <= 0:
                 await self._idle(call)
                 return []
             size = peer.evidence.list_size(asked, worker.mean_run_s, self._share(worker))
+            if worker.cap is not None:
+                size = min(size, room)
             return await self._wait(call, size, deadline)
         except StoreError as exc:
             log.error("jobs.take_failed worker=%s error=%s", worker.id, exc)

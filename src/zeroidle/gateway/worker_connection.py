@@ -122,6 +122,16 @@ class WorkerConnection(asyncio.Protocol):
         if self._session:
             self._session.retire()
 
+    async def recap(self) -> None:
+        """Waits for jobs anew, since the claim that is open may be for more than the worker's `cap`."""
+        giver, session = self._giver, self._session
+        if giver is None or session is None or giver.done():
+            return
+        giver.cancel()
+        await asyncio.wait((giver,))
+        if not self._closed and session.worker.state is WorkerState.READY:
+            self._giver = asyncio.get_running_loop().create_task(self._give(session))
+
     async def renew(self, now: float) -> None:
         """Extends the leases of the worker's jobs; asks it to stop those that are not its own any more."""
         session = self._session
@@ -226,7 +236,8 @@ class WorkerConnection(asyncio.Protocol):
         """Hands out jobs as long as there is credit."""
         worker = session.worker
         while not self._closed and worker.state is WorkerState.READY:
-            room = (self._credit or 0) - len(worker.jobs)
+            credit = self._credit or 0
+            room = (credit if worker.cap is None else min(credit, worker.cap)) - len(worker.jobs)
             if room <= 0:
                 self._room.clear()
                 await self._room.wait()

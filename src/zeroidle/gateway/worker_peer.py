@@ -62,6 +62,9 @@ class HttpPeer:
         self.session.retire()
         self.changed.set()
 
+    async def recap(self) -> None:
+        """Counts from the worker's next poll: one that is open is answered as it was asked."""
+
     def told(self) -> list[str]:
         """The jobs to stop, which from now on count as told."""
         ids, now = sorted(self.stops), time.time()

@@ -58,13 +58,18 @@ class Life:
             self.calm.set()
 
     def leases(self) -> tuple[list[Lease], list[Lease]]:
-        """What it holds: begun, and handed out ahead. Alone, it had begun only the first (see `wire`)."""
+        """What it holds: what it may have begun, and what it cannot have.
+
+        The SDK reports each job before it begins the next, so of a list it had begun only the first. Our worker sends
+        the results of short jobs together, so any of those that it was sent may have been the last that it ran.
+        """
         jobs = self.worker.jobs
         attempts = {job_id: held.attempt for job_id, held in jobs.items()} | self.held
         leases = [Lease(self.worker.endpoint, job_id, self.worker.id, n) for job_id, n in attempts.items()]
         # What the store handed out and the worker's connection has not noted yet was not sent.
-        begun = 1 if self.worker.concurrency == 1 else len(jobs)
-        return leases[: min(begun, len(jobs))], leases[min(begun, len(jobs)) :]
+        one_by_one = self.worker.concurrency == 1 and self.worker.carrier == "http"
+        begun = min(1, len(jobs)) if one_by_one else len(jobs)
+        return leases[:begun], leases[begun:]
 
     def record(self, exit_text: str | None = None, error: str | None = None) -> WorkerRecord:
         """The row of this worker; with `exit_text` that of one that has ended."""

@@ -40,7 +40,7 @@ class ScalingLoop:
         self.store = store
         self.endpoints = endpoints
         self.draining = False
-        self.workers = Workers(store, fleet, registry, env_for, self._worker_failed, self._worker_ended)
+        self.workers = Workers(store, fleet, registry, env_for, self._worker_failed, self._suspect, self._worker_ended)
         self._fleet = fleet
         self._registry = registry
         self._pools: dict[str, Pool] = {}
@@ -101,6 +101,7 @@ class ScalingLoop:
                 del life.held[job.id]
                 life.settle()
             if event.kind == "ended":
+                pool.cleared(job.id)
                 self._ended(pool, life, event)
             else:
                 if not job.policy.low_priority:
@@ -155,6 +156,9 @@ class ScalingLoop:
 
     def _worker_failed(self, life: Life, exit_text: str, error: str | None) -> None:
         self._pools[life.worker.endpoint].failed(life, exit_text, error)
+
+    async def _suspect(self, life: Life, job_ids: list[str]) -> None:
+        await self._pools[life.worker.endpoint].suspect(job_ids)
 
     def _worker_ended(self, life: Life) -> None:
         self._pools[life.worker.endpoint].ended(life)

@@ -42,6 +42,7 @@ class Pool:
         self.backoff = Backoff()
         self.boot_s: float | None = None
         self.wanted = 0
+        self._suspects: set[str] = set()
         self._handler_stamp = _stamp(endpoint)
         self._soon: asyncio.Handle | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -76,6 +77,8 @@ class Pool:
         self._follow_endpoint()
         now = time.monotonic()
         view = self.view(now)
+        if self._suspects and not (view.queued or view.queued_low or view.in_flight or len(self.lives) > view.live):
+            self._uncap()  # nothing is left, so no suspect is either
         if view.live == 0 and self._held_back(now):
             # The policy is not asked for what cannot be given: QueueDelay would take its answer for carried out.
             self._set_wake(self.backoff.until, now)
@@ -124,7 +127,7 @@ class Pool:
                 starting.append(Starting(life.since, max(now, life.since + boot_s)))
             else:
                 ready += 1
-                slots = max(slots, life.worker.concurrency)
+                slots = max(slots, life.worker.cap or life.worker.concurrency)
                 if not life.busy:
                     if life.idle_at is None:
                         life.idle_at = now
@@ -140,7 +143,7 @@ class Pool:
             ready=ready,
             starting=starting,
             idle_since=sorted(idle),
-            concurrency=max(1, slots or self.endpoint.concurrency),
+            concurrency=max(1, slots or (1 if self._suspects else self.endpoint.concurrency)),
             min_workers=0 if removed else self.endpoint.min_workers,
             max_workers=0 if removed else self.endpoint.max_workers,
             boot_s=boot_s,
@@ -157,6 +160,7 @@ class Pool:
         for _ in range(min(more, room)):
             worker = Worker("w" + secrets.token_hex(6), self.endpoint.name, time.time(), sdk=self.endpoint.sdk)
             worker.concurrency = self.endpoint.concurrency
+            worker.cap = 1 if self._suspects else None
             life = Life(worker, self.endpoint, now)
             self.lives[worker.id] = life
             self._loop.workers.begin(life)
@@ -212,6 +216,28 @@ class Pool:
         elif worker.jobs_done == 0 or error is not None:
             self.backoff.crashed(now)
         self._last = (worker.id, exit_text, error, worker.error_kind)
+
+    async def suspect(self, job_ids: list[str]) -> None:
+        """One of these jobs killed its worker, and nobody knows which. Until all of them have ended, every worker gets
+        one job at a time: so the next death has one name, and its neighbours do not pay for it."""
+        self._suspects.update(job_ids)
+        log.warning("jobs.suspected endpoint=%s n=%d", self.endpoint.name, len(self._suspects))
+        for life in self.lives.values():
+            life.worker.cap = 1
+        controls = [life.worker.control for life in self.lives.values() if life.worker.control is not None]
+        await asyncio.gather(*(control.recap() for control in controls))
+
+    def cleared(self, job_id: str) -> None:
+        """A job has ended; when it was the last suspect, workers get as many jobs as they ask for again."""
+        if self._suspects:
+            self._suspects.discard(job_id)
+            if not self._suspects:
+                self._uncap()
+
+    def _uncap(self) -> None:
+        self._suspects.clear()
+        for life in self.lives.values():
+            life.worker.cap = None
 
     def ended(self, life: Life) -> None:
         """Forgets a worker."""

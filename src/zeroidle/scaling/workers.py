@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from zeroidle.endpoint import Endpoint
@@ -31,7 +31,8 @@ LAST_REPORT_S = 1.0
 
 class Workers:
     """`lives` are all workers that have not ended. `failed` is told of a failed start or a crash (with how it ended
-    and the last words) before the jobs are given back, `ended` of every end."""
+    and the last words) before the jobs are given back, `suspect` when it is one of several jobs that did it, `ended`
+    of every end."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Workers:
         registry: Registry,
         env_for: Callable[[Endpoint, Worker], dict[str, str]],
         failed: Callable[[Life, str, str | None], None],
+        suspect: Callable[[Life, list[str]], Awaitable[None]],
         ended: Callable[[Life], None],
     ) -> None:
         self.lives: dict[str, Life] = {}
@@ -48,6 +50,7 @@ class Workers:
         self._registry = registry
         self._env_for = env_for
         self._failed = failed
+        self._suspect = suspect
         self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -154,8 +157,11 @@ class Workers:
         try:
             if unbegun:
                 await self._store.release(unbegun, False, f"The worker {worker.id} ended before it began the job.")
-            if begun:
-                await self._store.release(begun, not life.spare, _loss(worker.id, exit, text))
+            if len(begun) > 1 and not life.spare:
+                await self._suspect(life, [lease.job_id for lease in begun])
+                await self._store.release(begun, False, _loss(worker.id, exit, text, f"one of {len(begun)} jobs"))
+            elif begun:
+                await self._store.release(begun, not life.spare, _loss(worker.id, exit, text, "this job"))
         except StoreError as exc:
             # They stay in progress in the store, and come back when their lease runs out.
             log.error("jobs.not_given_back worker=%s error=%s", worker.id, exc)
@@ -219,10 +225,10 @@ class Workers:
             await asyncio.wait(set(self._tasks))
 
 
-def _loss(worker_id: str, exit: Exit, text: str) -> str:
+def _loss(worker_id: str, exit: Exit, text: str, what: str) -> str:
     if exit.out_of_memory:
-        return f"The worker {worker_id} ran out of memory and was killed by the system while it ran this job."
-    return f"The worker {worker_id} ended ({text}) while it ran this job."
+        return f"The worker {worker_id} ran out of memory and was killed by the system while it ran {what}."
+    return f"The worker {worker_id} ended ({text}) while it ran {what}."
 
 
 async def _first(*events: asyncio.Event, timeout_s: float | None) -> asyncio.Event | None:
