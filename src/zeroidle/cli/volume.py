@@ -132,6 +132,7 @@ def _tree_json(found: Tree) -> dict[str, object]:
         "size_bytes": found.manifest.size_bytes,
         "fetched_bytes": found.fetched_bytes,
         "seconds": round(found.seconds, 3),
+        "flush_seconds": round(found.flush_s, 3),
     }
 
 

@@ -199,10 +199,11 @@ def _work(
     lease.release()
     _remove_parts(home)
     progress.set(stage="flush")
+    ready_at = time.monotonic()
     flush(layout, complete)
     markers.write(layout, complete, durable=True, made_at=marker.made_at)
     now = progress.snapshot()
-    return Tree(weights, complete, path, now.fetched_bytes, time.monotonic() - begin)
+    return Tree(weights, complete, path, now.fetched_bytes, ready_at - begin, time.monotonic() - ready_at)
 
 
 def _remove_parts(home: Path) -> None:

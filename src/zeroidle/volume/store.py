@@ -21,13 +21,15 @@ Resolver = Callable[[Weights], Manifest]
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Weights that are complete on the volume. `path` is the folder for loaders; `fetched_bytes` and `seconds` are
-    what it took now, 0 for a warm one."""
+    what it took now until they were complete, verified and visible, 0 for a warm one; `flush_s` how long after that
+    the disk took to have everything."""
 
     weights: Weights
     manifest: Manifest
     path: Path
     fetched_bytes: int = 0
     seconds: float = 0.0
+    flush_s: float = 0.0
 
     @property
     def file_path(self) -> Path:

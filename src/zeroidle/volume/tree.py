@@ -160,15 +160,21 @@ def _symlink(target: Path, name: Path, seen_as: Path) -> None:
 def missing(layout: Layout, manifest: Manifest) -> str | None:
     """The first file of a tree that is not there with its size, by its name for loaders; None when all are. Reads no
     content: for every start of a worker."""
-    base = str(layout.tree(manifest)) + os.sep
-    look, regular = os.stat, stat.S_ISREG
-    for file in manifest.files:
-        try:
-            status = look(base + file.path)
-        except OSError:
-            return file.path
-        if status.st_size != file.size or not regular(status.st_mode):
-            return file.path
+    look, regular = os.stat, stat.S_IFREG
+    try:
+        base = os.open(layout.tree(manifest), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return manifest.files[0].path
+    try:
+        for file in manifest.files:
+            try:
+                status = look(file.path, dir_fd=base)  # relative: the way to the folder is walked once
+            except OSError:
+                return file.path
+            if status.st_size != file.size or stat.S_IFMT(status.st_mode) != regular:
+                return file.path
+    finally:
+        os.close(base)
     return None
 
 
