@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,12 +54,34 @@ def test_the_second_signal_ends_at_once_and_the_job_runs_again(start: Start, fir
     up.until_status(job, "IN_PROGRESS")
     up.signal(first)
     until(lambda: "Waiting up to 10 s for 1 job" in up.errors.read_text(), "it says what it waits for")
+    later = time.monotonic() + 0.2  # what comes right after the first one is the same wish
+    until(lambda: time.monotonic() > later, "the second wish is another one")
     up.signal(signal.SIGINT)
     assert up.wait(15) == 130
     until(lambda: not up.left(), "no process is left")
     again = start("handler.py")
     row = until(lambda: again.job(job) if again.job(job)["status"] == "IN_PROGRESS" else None, "it runs again")
     assert row["losses"] == 0  # nobody's fault: it has all its retries
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_wish(start: Start) -> None:
+    """As from `timeout` and `uv run`, which hand on what the process group has had as well."""
+    up = start("handler.py", files={"handler.py": HANDLER})
+    job = up.ok("run", "handler", "seconds:=1.5", "--detach").strip()
+    up.until_status(job, "IN_PROGRESS")
+    up.signal(signal.SIGINT)
+    up.signal(signal.SIGTERM)
+    assert up.wait() == 0, up.errors.read_text()
+    assert "plane.signal name=" in up.errors.read_text()
+    assert start("handler.py").job(job)["status"] == "COMPLETED"
+
+
+def test_a_terminal_that_closes_ends_it_in_order(start: Start) -> None:
+    up = start("handler.py", files={"handler.py": HANDLER})
+    up.ok("run", "handler", "text=x")
+    up.signal(signal.SIGHUP)
+    assert up.wait() == 0 and "name=SIGHUP" in up.errors.read_text()
+    until(lambda: not up.left(), "no process is left")
 
 
 def test_stop_ends_it_as_ctrl_c_does(start: Start) -> None:

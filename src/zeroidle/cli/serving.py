@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
+import math
 import os
 import signal
 import sys
@@ -22,8 +24,13 @@ from zeroidle.insight.why import crash_loop
 from zeroidle.serve import Plane, is_loopback
 from zeroidle.worker import Worker, WorkerEventKind
 
+log = logging.getLogger("zeroidle.plane")
+
 #: How long an end "at once" may take before the process leaves without ceremony.
 _HURRY_S = 5.0
+#: Wrappers (timeout, uv run, make) hand on a signal that the process group has had as well: within this time it is
+#: the same wish. `zeroidle stop --now` waits longer between its two.
+_SAME_WISH_S = 0.1
 _FORCED_STATUS = 130
 
 
@@ -45,6 +52,8 @@ def serve(
         datefmt="%H:%M:%S",
         stream=sys.stderr,
     )
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+        faulthandler.enable()  # a crash in native code leaves a trace
     plane = Plane(endpoints, data, host, port)
     main = _main(plane, grace_s, as_json, reload)
     try:
@@ -72,18 +81,26 @@ async def _main(plane: Plane, grace_s: float, as_json: bool, reload: Callable[[]
 
 
 class Signals:
-    """Counts SIGINT and SIGTERM from now on."""
+    """Counts the wishes to end from now on: SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._last_at = -math.inf
         self._changed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._came)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, self._came, number)
 
-    def _came(self) -> None:
-        self.count += 1
-        self._changed.set()
+    def _came(self, number: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
+        again = now - self._last_at < _SAME_WISH_S
+        # The log must say why a plane ended, also when nobody remembers to have asked for it.
+        log.info("plane.signal name=%s%s", number.name, " again=ignored" if again else "")
+        if not again:
+            self._last_at = now
+            self.count += 1
+            self._changed.set()
 
     async def wait(self) -> None:
         """Returns at the next signal that nobody has waited for."""
@@ -107,8 +124,9 @@ async def _close(plane: Plane, signals: Signals, grace_s: float) -> None:
     try:
         # Without a grace: the workers are killed and their jobs go back to the queue.
         await asyncio.wait_for(plane.close(0.0), _HURRY_S)
-    except Exception:
+    except Exception as exc:
         # What was acknowledged is on the disk, and the next start puts the jobs back in the queue.
+        log.warning("plane.forced_end reason=%r", exc)
         for worker in plane.fleet.list():
             with contextlib.suppress(OSError):
                 os.killpg(worker.pid, signal.SIGKILL)
