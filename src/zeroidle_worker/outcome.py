@@ -55,6 +55,8 @@ def raised(exc: BaseException, worker_id: str) -> Outcome:
         # It is reported and then obeyed: a handler does this when its process is beyond help.
         sentence = "The handler called sys.exit(%s); the worker is replaced." % _code(exc)
         return Outcome(failed(sentence), refresh=True)
+    if _is_callers(exc):
+        return Outcome(failed(str(exc)))
     trace = trace_text(exc)
     log_text(trace)
     info = {
@@ -71,13 +73,19 @@ def raised(exc: BaseException, worker_id: str) -> Outcome:
 
 def generator_raised(exc: BaseException) -> Outcome:
     """The body for an exception of a generator handler, in the SDK's form."""
-    if isinstance(exc, SystemExit):
+    if isinstance(exc, SystemExit) or _is_callers(exc):
         return raised(exc, "")
     trace = trace_text(exc)
     log_text(trace)
     return Outcome(
         failed("handler: %s \ntraceback: %s" % (_text(exc), trace)), refresh=isinstance(exc, MemoryError)
     )
+
+
+def _is_callers(exc: BaseException) -> bool:
+    """Whether the input is at fault: its sentence is for the caller, and a traceback would only hide it."""
+    errors = sys.modules.get("zeroidle_worker.api.errors")
+    return errors is not None and isinstance(exc, errors.InputError)
 
 
 def trace_text(exc: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import partial
 from typing import Any, AsyncIterator, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
@@ -16,6 +17,9 @@ from zeroidle_worker.handler import Kind, is_async_generator, is_awaitable, is_g
 
 #: How long requests are collected for a batch when nobody says, in seconds.
 DEFAULT_WAIT_S = 0.01
+
+#: The module that is loaded when a handler takes or gives files.
+_FILES = "zeroidle_worker.api.files"
 
 
 class Adapted(NamedTuple):
@@ -168,7 +172,8 @@ def _plain(signature: Signature, files: str, call: Callable[..., Any]) -> Callab
 
 def _async(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
     async def handler(job: Dict[str, Any]) -> Any:
-        return await _awaited(_called(signature, call, job), _place(files, job))
+        args, keywords = await _given(signature, job)
+        return await _awaited(call(*args, **keywords), _place(files, job))
 
     return handler
 
@@ -182,15 +187,35 @@ def _stream(signature: Signature, files: str, call: Callable[..., Any]) -> Calla
 
 def _async_stream(signature: Signature, files: str, call: Callable[..., Any]) -> Callable[[Dict[str, Any]], Any]:
     async def handler(job: Dict[str, Any]) -> Any:
-        place = _place(files, job)
-        async for chunk in _called(signature, call, job):
-            yield to_json(chunk, place)
+        args, keywords = await _given(signature, job)
+        async for piece in _async_pieces(call(*args, **keywords), _place(files, job)):
+            yield piece
 
     return handler
 
 
+async def _given(signature: Signature, job: Dict[str, Any]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+    """The arguments of a call. With files they are loaded in a thread: a download must not stop other jobs."""
+    if signature.load is None:
+        return (job,), {}
+    value = job.get("input")
+    if _FILES not in sys.modules:
+        return (), signature.load(value)
+    import asyncio
+
+    return (), await asyncio.to_thread(signature.load, value)
+
+
 async def _awaited(value: Any, place: Place) -> Any:
-    return to_json(await value, place)
+    return await _converted(await value, place)
+
+
+async def _converted(value: Any, place: Place) -> Any:
+    if _FILES not in sys.modules:
+        return to_json(value, place)
+    import asyncio
+
+    return await asyncio.to_thread(to_json, value, place)  # it may write a large file
 
 
 def _pieces(value: Any, place: Place) -> Iterator[Any]:
@@ -200,4 +225,4 @@ def _pieces(value: Any, place: Place) -> Iterator[Any]:
 
 async def _async_pieces(value: Any, place: Place) -> AsyncIterator[Any]:
     async for chunk in value:
-        yield to_json(chunk, place)
+        yield await _converted(chunk, place)

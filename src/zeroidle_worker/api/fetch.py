@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import os
 import socket
 import tempfile
 import time
-from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, List, NamedTuple, Optional, Tuple
 from urllib.parse import urljoin, urlsplit
+
+from zeroidle_worker import current
 
 _CHUNK = 256 * 1024
 _REDIRECTS = 5
+
+#: A server may be silent for so long, in seconds.
+_SILENCE_S = 30.0
 
 
 class FetchError(Exception):
@@ -60,7 +66,11 @@ def fetch(url: str, bounds: Optional[Bounds] = None, folder: Optional[str] = Non
                 continue
             if answer.status != 200:
                 raise FetchError("was answered with status %d" % answer.status)
-            return _save(answer, connection, url, bounds, deadline, folder)
+            return _save(answer, url, bounds, folder)
+        except socket.timeout as exc:
+            if time.monotonic() >= deadline:
+                raise FetchError("took longer than %g s" % bounds.timeout_s) from exc
+            raise FetchError("is not answered: its server was silent for %g s" % _SILENCE_S) from exc
         except (OSError, http.client.HTTPException) as exc:
             raise FetchError("could not be read: %s" % (exc or type(exc).__name__)) from exc
         finally:
@@ -88,8 +98,54 @@ def _connect(url: str, bounds: Bounds, deadline: float) -> Tuple[http.client.HTT
             sock.close()
             raise FetchError("has no valid certificate: %s" % exc) from exc
         connection.default_port = 443
-    connection.sock = sock
+    connection.sock = _Deadline(sock, deadline, bounds.timeout_s)
     return connection, (parts.path or "/") + ("?" + parts.query if parts.query else "")
+
+
+class _Deadline:
+    """A socket, as far as http.client uses one, whose every read knows when the whole download must have ended.
+
+    A time-out of the socket alone bounds each read: a server that sends a byte of its headers now and then would keep
+    us for ever.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float, timeout_s: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._timeout_s = timeout_s
+        self.sendall = sock.sendall
+        self.close = sock.close
+
+    def makefile(self, mode: str, *args: Any, **kwargs: Any) -> BinaryIO:
+        """The reading end."""
+        return io.BufferedReader(_Raw(self._sock, self._limit), _CHUNK)
+
+    def _limit(self) -> None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise FetchError("took longer than %g s" % self._timeout_s)
+        running = current.running()
+        if running is not None and running.cancelled:
+            raise FetchError("is not needed any more: the job was stopped")
+        self._sock.settimeout(min(_SILENCE_S, left_s))
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, sock: socket.socket, limit: Callable[[], None]) -> None:
+        # Its own hold on the descriptor: http.client closes the socket of a last answer before it is read.
+        self._file = sock.makefile("rb", buffering=0)
+        self._limit = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        self._limit()
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _open(host: str, port: int, bounds: Bounds, deadline: float) -> Any:
@@ -124,21 +180,14 @@ def is_public(address: str) -> bool:
     return bool(ip.is_global and not ip.is_multicast)
 
 
-def _save(
-    answer: http.client.HTTPResponse,
-    connection: http.client.HTTPConnection,
-    url: str,
-    bounds: Bounds,
-    deadline: float,
-    folder: Optional[str],
-) -> Fetched:
+def _save(answer: http.client.HTTPResponse, url: str, bounds: Bounds, folder: Optional[str]) -> Fetched:
     declared = answer.getheader("Content-Length")
     if declared and declared.isdigit() and int(declared) > bounds.max_bytes:
         raise FetchError("has %s bytes; at most %d are taken" % (declared, bounds.max_bytes))
     handle, path = tempfile.mkstemp(prefix="fetched-", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            size = _copy(answer, connection, file, bounds, deadline)
+            size = _copy(answer, file, bounds)
         if declared and declared.isdigit() and size != int(declared):
             raise FetchError("broke off after %d of %s bytes" % (size, declared))
     except BaseException:
@@ -148,20 +197,9 @@ def _save(
     return Fetched(path, size, (answer.getheader("Content-Type") or "").split(";")[0].strip() or None, name)
 
 
-def _copy(
-    answer: http.client.HTTPResponse,
-    connection: http.client.HTTPConnection,
-    file: BinaryIO,
-    bounds: Bounds,
-    deadline: float,
-) -> int:
+def _copy(answer: http.client.HTTPResponse, file: BinaryIO, bounds: Bounds) -> int:
     size = 0
     while True:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise FetchError("took longer than %g s" % bounds.timeout_s)
-        if connection.sock is not None:
-            connection.sock.settimeout(min(30.0, left_s))
         chunk = answer.read1(_CHUNK)
         if not chunk:
             return size

@@ -201,7 +201,8 @@ class Image(File):
 
     def _check(self, path: str) -> None:
         super()._check(path)
-        size = sniff.image_size(self.head())
+        with self.open() as file:
+            size = sniff.image_size(self.head(), file)
         if size is None:
             raise InputError(path, "is a picture whose size is not in its header.")
         if size[0] * size[1] > MAX_PIXELS or min(size) < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Optional, Tuple
+from typing import BinaryIO, Optional, Tuple
 
 #: How many bytes `media_type` and `image_size` want to see at most.
 HEAD_BYTES = 256 * 1024
@@ -30,8 +30,9 @@ def media_type(head: bytes) -> Optional[str]:
     return None
 
 
-def image_size(head: bytes) -> Optional[Tuple[int, int]]:
-    """Width and height in pixels as the header states them; None when they are not found."""
+def image_size(head: bytes, file: Optional[BinaryIO] = None) -> Optional[Tuple[int, int]]:
+    """Width and height in pixels as the header states them; None when they are not found. `file` is the whole, for the
+    formats whose header may stand at the end."""
     kind = media_type(head)
     try:
         if kind == "image/png":
@@ -46,7 +47,7 @@ def image_size(head: bytes) -> Optional[Tuple[int, int]]:
         if kind == "image/jpeg":
             return _jpeg(head)
         if kind == "image/tiff":
-            return _tiff(head)
+            return _tiff(head, file)
         if kind in ("image/avif", "image/heic"):
             found = head.find(b"ispe")
             return struct.unpack_from(">II", head, found + 8) if found >= 0 else None
@@ -81,9 +82,12 @@ def _jpeg(head: bytes) -> Optional[Tuple[int, int]]:
     return None
 
 
-def _tiff(head: bytes) -> Optional[Tuple[int, int]]:
+def _tiff(head: bytes, file: Optional[BinaryIO]) -> Optional[Tuple[int, int]]:
     order = "<" if head[:2] == b"II" else ">"
     (at,) = struct.unpack_from(order + "I", head, 4)
+    if file is not None and at + 1024 > len(head):
+        file.seek(at)
+        head, at = file.read(1024), 0
     (count,) = struct.unpack_from(order + "H", head, at)
     found = {}
     for i in range(min(count, 64)):

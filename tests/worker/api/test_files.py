@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import gc
-import http.server
 import io
 import os
 import struct
-import threading
 import wave
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.worker.api.hostile_server import png, serving
 from zeroidle_worker.api.errors import InputError
 from zeroidle_worker.api.fetch import Bounds, FetchError, fetch, is_public
 from zeroidle_worker.api.files import Audio, File, Image
@@ -26,83 +24,10 @@ from zeroidle_worker.api.schema import Types
 OPEN = Bounds(max_bytes=1000_000, timeout_s=5.0, allow_private=True)
 
 
-def png(width: int, height: int) -> bytes:
-    """A PNG whose header states this size (the pixels are one short row: enough for a header check)."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
-
-
-class Hostile(http.server.BaseHTTPRequestHandler):
-    """Good and bad answers, by path."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        what = self.path.split("?")[0].strip("/")
-        if what == "good.wav":
-            self.answer(Audio([0, 1, 2], 8000).bytes())
-        elif what.startswith("redirect/"):
-            self.send_response(302)
-            self.send_header("Location", what.removeprefix("redirect/").replace("!", ":") or "/good.wav")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif what == "loop":
-            self.send_response(302)
-            self.send_header("Location", "/loop")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif what == "endless":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                while True:
-                    self.wfile.write(b"x" * 65536)
-            except OSError:
-                self.close_connection = True
-        elif what == "short":
-            self.send_response(200)
-            self.send_header("Content-Length", "100")
-            self.end_headers()
-            self.wfile.write(b"x" * 10)
-            self.close_connection = True
-        elif what == "drip":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                while not self.server.ended.wait(0.05):  # type: ignore[attr-defined]
-                    self.wfile.write(b"x")
-            except OSError:
-                pass
-            self.close_connection = True
-        elif what == "text.wav":
-            self.answer(b"this is no sound at all")
-        else:
-            self.send_error(404)
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
-    server.ended = threading.Event()  # type: ignore[attr-defined]
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.ended.set()  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server.url
 
 
 def load(kind: type[File], value: Any) -> Any:
@@ -156,6 +81,7 @@ def test_a_redirect_to_a_private_address_is_refused(url: str, monkeypatch: pytes
         ("loop", "redirected more than 5 times"),
         ("short", "broke off|could not be read"),
         ("missing", "status 404"),
+        ("huge", "has 1099511627776 bytes; at most 1000000 are taken"),
         ("endless", "more than 1000000 bytes"),
         ("redirect/file!///etc/passwd", "must begin with http"),
     ],
@@ -166,9 +92,10 @@ def test_a_bad_download_says_why_and_leaves_nothing(url: str, path: str, why: st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_slow_drip_is_cut_at_the_deadline(url: str, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"took longer than 0.3 s|timed out"):
-        fetch(f"{url}/drip", OPEN._replace(timeout_s=0.3), str(tmp_path))
+@pytest.mark.parametrize("where", ["drip", "drip-headers", "drip-chunk", "silent"])
+def test_a_slow_drip_is_cut_at_the_deadline(url: str, where: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"took longer than 0.3 s"):
+        fetch(f"{url}/{where}", OPEN._replace(timeout_s=0.3), str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,6 +142,19 @@ def test_real_pictures_pass_with_their_size(format: str) -> None:
 
     assert image_size(buffer.getvalue()) == (33, 21)
     assert load(Image, base64.b64encode(buffer.getvalue()).decode()).media_type == f"image/{format.lower()}"
+
+
+def test_a_tiff_whose_header_is_at_its_end_passes_with_its_size() -> None:
+    def tag(number: int, value: int) -> bytes:
+        return struct.pack("<HHII", number, 4, 1, value)
+
+    pixels = bytes(400_000)
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels))
+    data = head + pixels + struct.pack("<H", 2) + tag(256, 800) + tag(257, 500) + bytes(4)
+    assert load(Image, base64.b64encode(data).decode()).media_type == "image/tiff"
+    bomb = head + pixels + struct.pack("<H", 2) + tag(256, 80000) + tag(257, 50000) + bytes(4)
+    with pytest.raises(InputError, match="has 80000 x 50000 pixels"):
+        load(Image, base64.b64encode(bomb).decode())
 
 
 def test_samples_become_a_wav() -> None:
