@@ -125,6 +125,7 @@ def _by(
     aligner: ExternalAligner, recording: Recording, words: list[Word], scorer: Scorer
 ) -> Callable[[Posteriors], Alignment]:
     def align(posteriors: Posteriors) -> Alignment:
+        """The other aligner's times."""
         return alignment_of(aligner.align(recording, [word.text for word in words]), posteriors, scorer)
 
     return align

@@ -91,10 +91,12 @@ class _Builder:
         self._rest_column = posteriors.scores.shape[1] * posteriors.scores.shape[2]
 
     def rest(self, junction: int) -> None:
+        """Silence before a word, or after the last."""
         self._exits[junction].append(len(self._states))
         self._add(self._rest_column, entry=junction, word=REST, variant=junction)
 
     def filler(self, junction: int, price: float) -> None:
+        """Any speech before a word, or after the last, of at least so many frames."""
         for number in range(_FILLER_STATES):
             first = number == 0
             self._add(self._rest_column + 1, chained=not first, entry=junction if first else -1, word=FILLER,
@@ -102,6 +104,7 @@ class _Builder:
         self._exits[junction].append(len(self._states) - 1)
 
     def pronunciation(self, word: int, variant: int, phones: Sequence[str]) -> None:
+        """One way to say a word."""
         states = self._posteriors.scores.shape[2]
         before: str | None = None
         for at, phone in enumerate(phones):
@@ -128,6 +131,7 @@ class _Builder:
         self._states.append((column, chained, skips, entry, word, variant, phone, cost))
 
     def done(self, left_out: Floats | None) -> Graph:
+        """The states as arrays."""
         column, chained, skips, entry, word, variant, phone, cost = (
             np.array(values) for values in zip(*self._states, strict=True)
         )
