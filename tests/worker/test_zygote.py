@@ -156,6 +156,26 @@ def test_a_fork_server_that_dies_while_a_worker_is_wanted_costs_only_the_fork(tm
     run(test())
 
 
+def test_one_that_has_not_taken_its_place_yet_can_be_killed(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with plane(tmp_path, TELLS) as p:
+            await first_run(p)
+            worker = await p.ready()
+            await end(p, worker)
+            (server,) = p.fleet.zygotes.pids()
+
+            def waiting() -> list[int]:
+                return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+
+            await until(lambda: len(waiting()) == 1)
+            os.kill(waiting()[0], signal.SIGSTOP)  # so it stays in the fork server's group
+            await p.start()
+            await asyncio.wait_for(p.fleet.stop(p.fleet.list()[0].worker_id, 0), 20)
+            assert not p.fleet.list()
+
+    run(test())
+
+
 def test_two_hundred_forks_leave_nothing_behind(tmp_path: Path) -> None:
     async def test() -> None:
         async with plane(tmp_path, TELLS) as p:

@@ -29,7 +29,7 @@ from zeroidle.fleet.zygotes import Zygotes
 log = logging.getLogger(__name__)
 
 #: How often the size of live logs is looked at, in seconds; only while a worker lives.
-LOG_CHECK_S = 60.0
+LOG_CHECK_S = 5.0
 
 #: The kernel's out-of-memory killer is told to take workers before the plane.
 OOM_SCORE_ADJ = 300
@@ -153,6 +153,9 @@ class LocalFleet:
             await asyncio.wait({child.gone}, timeout=grace_s)
         if not child.exited:
             child.killed = True
+            # One that was forked just now leads no group yet.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.process.pidfd, signal.SIGKILL)
             _kill_group(child.process.pid)
         await asyncio.shield(child.gone)
 
