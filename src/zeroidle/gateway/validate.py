@@ -69,6 +69,11 @@ def _sentence(error: Any, schema: Mapping[str, Any]) -> str:
         near = difflib.get_close_matches(kind.unexpected[0], known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there is: {', '.join(known) or 'none'}."
         return f"{where} has no field {', '.join(map(repr, kind.unexpected[:MAX_SHOWN]))}; {hint}"
+    if kind.name == "pattern":
+        form = _at(schema, list(error.schema_path)[:-1])
+        words = form.get("format") or form.get("contentEncoding")
+        if words:
+            return f"{where} is {_shown(error.instance)}; it is not {words} text."
     rule = error.message.removeprefix("it ").rstrip(".")
     return f"{where} is {_shown(error.instance)}; it {rule}."
 

@@ -67,10 +67,13 @@ def _text(value: Any, path: str) -> str:
     return value
 
 
-def _parsed(what: str, parse: Callable[[str], Any]) -> Load:
+def _parsed(what: str, parse: Callable[[str], Any], pattern: str = "") -> Load:
     def load(value: Any, path: str) -> Any:
+        text = _text(value, path)
         try:
-            return parse(_text(value, path))
+            if pattern and not re.fullmatch(pattern, text):
+                raise ValueError("does not match")
+            return parse(text)
         except InputError:
             raise
         except (ValueError, ArithmeticError) as exc:
@@ -81,12 +84,9 @@ def _parsed(what: str, parse: Callable[[str], Any]) -> Load:
 
 def decode_base64(text: str) -> bytes:
     """The bytes of base64 text. Raises ValueError for anything that is not in its alphabet, complete and padded."""
-    if len(text) % 4 or not _BASE64.fullmatch(text):
+    if len(text) % 4 or not re.fullmatch("[A-Za-z0-9+/]*={0,2}", text):
         raise ValueError("is not base64 text")
     return binascii.a2b_base64(text)
-
-
-_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
 
 
 def _datetime(cls: Any) -> Callable[[str], Any]:
@@ -109,20 +109,41 @@ SIMPLE: Dict[Any, Kind] = {
     float: Kind({"type": "number"}, _number),
     bool: Kind({"type": "boolean"}, _boolean),
     bytes: Kind(
-        {"type": "string", "contentEncoding": "base64"},
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        },
         _parsed("base64 text", decode_base64),
     ),
 }
 
-#: Simple types of modules that a worker does not import: module, name, schema, what it is in words, and what makes
-#: the function from text out of the class.
-_LIBRARY: "Tuple[Tuple[str, str, Schema, str, Callable[[Any], Callable[[str], Any]]], ...]" = (
-    ("datetime", "datetime", {"type": "string", "format": "date-time"}, "a time as in 2026-01-31T12:00:00Z", _datetime),
-    ("datetime", "date", {"type": "string", "format": "date"}, "a date", lambda cls: cls.fromisoformat),
-    ("uuid", "UUID", {"type": "string", "format": "uuid"}, "a UUID", lambda cls: cls),
-    ("decimal", "Decimal", {"type": "string"}, "a decimal number as text", lambda cls: cls),
-    ("pathlib", "Path", {"type": "string"}, "a path", lambda cls: cls),
-)
+_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+class _Text(NamedTuple):
+    """A simple type that is text in JSON, of a module that a worker does not import by itself. `pattern` stands in
+    the schema, so that most mistakes are found before a worker has the job; `parser` makes the function from text out
+    of the class."""
+
+    module: str
+    name: str
+    format: str
+    words: str
+    pattern: str
+    parser: Callable[[Any], Callable[[str], Any]]
+
+
+_LIBRARY = (
+    _Text("datetime", "datetime", "date-time", "a time as in 2026-01-31T12:00:00Z", _DAY + "[Tt ]" + _CLOCK, _datetime),
+    _Text("datetime", "date", "date", "a date as in 2026-01-31", _DAY, lambda cls: cls.fromisoformat),
+    _Text("datetime", "time", "time", "a time of day as in 12:00:00", _CLOCK, _datetime),
+    _Text("uuid", "UUID", "uuid", "a UUID", "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", lambda cls: cls),
+    _Text("decimal", "Decimal", "decimal", "a decimal number as text",
+          r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", lambda cls: cls),
+    _Text("pathlib", "Path", "", "a path", "", lambda cls: cls),
+)  # fmt: skip
 
 
 def simple(hint: Any) -> Optional[Kind]:
@@ -132,10 +153,13 @@ def simple(hint: Any) -> Optional[Kind]:
     except TypeError:  # not hashable
         return None
     if found is None and isinstance(hint, type):
-        for module, name, schema, words, parser in _LIBRARY:
+        for one in _LIBRARY:
             # Who names the class has imported its module.
-            if hint is getattr(sys.modules.get(module), name, None):
-                found = SIMPLE[hint] = Kind(schema, _parsed(words, parser(hint)))
+            if hint is getattr(sys.modules.get(one.module), one.name, None):
+                schema: Schema = {"type": "string"}
+                if one.pattern:
+                    schema = {"type": "string", "format": one.format, "pattern": "^(?:%s)$" % one.pattern}
+                found = SIMPLE[hint] = Kind(schema, _parsed(one.words, one.parser(hint), one.pattern))
                 break
     return found
 
