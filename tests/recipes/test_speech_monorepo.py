@@ -30,6 +30,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     config = (root / "speech" / "zeroidle.toml").read_text()
     config = config.replace('# python = ".venv-powsm/bin/python"', f'python = "{root}/own/bin/python" #')
     config = config.replace('# python = ".venv-gpu/bin/python"', f'python = "{sys.executable}" #')
+    head, _, live = config.partition("# [endpoint.pronunciation-assessment-live]")
+    config = f"{head}[endpoint.pronunciation-assessment-live]{live.replace(chr(10) + '# ', chr(10))}"
     (root / "speech" / "zeroidle.toml").write_text(config)
     up = Up(root / "speech")
     try:
@@ -45,7 +47,7 @@ def output(plane: Up, *args: str) -> Any:
 
 def test_both_services_answer_side_by_side(plane: Up, alsa: Path) -> None:
     names = [endpoint["name"] for endpoint in plane.told["endpoints"]]
-    assert names == ["pronunciation-assessment", "pronunciation-assessment-live", "ipa-generation"]
+    assert names == ["pronunciation-assessment", "ipa-generation", "pronunciation-assessment-live"]
     spoken = output(plane, "pronunciation-assessment", f"audio=@{alsa / 'Front_Center.wav'}", "text=Front center.")
     assert spoken["RecognitionStatus"] == "Success"
     assert spoken["NBest"][0]["PronunciationAssessment"]["AccuracyScore"] > 60
