@@ -22,6 +22,8 @@ class Status(enum.StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and states are looked up for every job
+
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT})
 

@@ -7,9 +7,8 @@ import mmap
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,8 +20,7 @@ from zeroidle_worker.wire import LARGE
 Body = bytes | Path
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """A parsed job-done body. `stop` asks that the worker be ended after this job (refresh_worker)."""
 
     output: Payload | None = None

@@ -29,6 +29,8 @@ class ExpiryClock:
 
     def poke(self) -> None:
         """Something happened to a job: its times may be earlier than what the clock waits for."""
+        if self._poked:
+            return  # it has been set for soon already
         due = self._due
         self._poked = True
         if self._task is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from zeroidle.job import Job, Payload, Phase, Status
 
@@ -59,8 +59,7 @@ class Counts:
     retried: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobEvent:
+class JobEvent(NamedTuple):
     """Something happened to a job; listeners are called at once, on the loop, and must not block.
 
     kinds: `queued` (new), `taken` (handed out), `requeued` (given back or its worker was lost), `ended` (final).

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from zeroidle.job import Job, Spooled
 
+#: How often those whose time is over are looked for: nobody gets them, they only take room until then. In seconds.
+_LOOK_EVERY_S = 10.0
 #: What all of them may take together, in bytes; a small job counts as about 2 KiB.
 LIMIT_BYTES = 4 << 20
 _JOB_BYTES = 2048
@@ -17,6 +19,7 @@ class Recent:
     def __init__(self) -> None:
         self._jobs: OrderedDict[tuple[str, str], tuple[Job, float, int]] = OrderedDict()
         self._bytes = 0
+        self._looked_at = 0.0
 
     def add(self, job: Job, forget_at: float) -> None:
         """Keeps a job whose end is durable."""
@@ -42,6 +45,9 @@ class Recent:
 
     def expire(self, now: float) -> None:
         """Forgets those whose time is over."""
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
         for key in [key for key, (_, forget_at, _) in self._jobs.items() if forget_at <= now]:
             self.pop(*key)
 

@@ -59,6 +59,7 @@ class SqliteStore(Ledger):
         self._changes.on_restored = self._serve
         self._state = self._changes.state
         self._claims: dict[Waiter, asyncio.Future[_Handed]] = {}
+        self._serving: set[str] = set()
         self._tidied_at = 0.0
 
     # Life
@@ -295,10 +296,14 @@ class SqliteStore(Ledger):
             self._claims.pop(waiter, None)
 
     def _serve(self, endpoint: str) -> None:
-        """Hands queued jobs to those who wait for them."""
+        """Hands queued jobs to those who wait for them: soon, so that calls that came together go out together."""
         queue = self._state.queues.get(endpoint)
-        if queue is None or not queue.waiters:
-            return
+        if queue is not None and queue.waiters and endpoint not in self._serving:
+            self._serving.add(endpoint)
+            asyncio.get_running_loop().call_soon(self._dispatch, endpoint)
+
+    def _dispatch(self, endpoint: str) -> None:
+        self._serving.discard(endpoint)
         for waiter, jobs in self._state.dispatch(endpoint, time.time()):
             self._claims[waiter].set_result([(job, job.attempt) for job in jobs])
 
