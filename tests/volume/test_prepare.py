@@ -170,3 +170,15 @@ def test_a_live_worker_protects_its_weights(hub: Hub, volume: Volume) -> None:
     assert [m.manifest.source for m in gc(volume, 0).trees] == ["hf:acme/tiny"]
     assert volume.ready(Weights("hf:acme/tiny")) is None
     assert [p for p in volume.layout.blobs.rglob("*") if p.is_file()] == []
+
+
+@on_a_loop
+async def test_a_relative_folder_is_the_endpoints_own(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.txt").write_text("a")
+    preparation = Preparation()
+    mine = endpoint(tmp_path, "file:model")
+    assert (await preparation.ready(mine)).state == "ready"
+    folders = json.loads(preparation.environment(mine)["ZEROIDLE_WEIGHTS"])
+    assert (Path(folders["file:model"]) / "a.txt").read_text() == "a"
+    await preparation.close()

@@ -75,7 +75,7 @@ def wanted(args: argparse.Namespace) -> list[Weights]:
     from zeroidle.project import load
 
     endpoints = load([])
-    found = list(dict.fromkeys(Weights(text) for endpoint in endpoints.values() for text in endpoint.weights))
+    found = list(dict.fromkeys(Weights(text, base=e.root) for e in endpoints.values() for text in e.weights))
     if not found:
         raise ConfigError(f"No endpoint of this project names weights; name a SOURCE: {_SOURCE}.")
     return found

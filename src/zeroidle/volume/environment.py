@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,20 +55,25 @@ DEAD: dict[str, Dead] = {
 _LOOKS_LIKE_CACHE = re.compile(r"[A-Z][A-Z0-9_]*_(HOME|CACHE|CACHE_DIR|CACHE_HOME|ROOT_DIR|MODEL_DIR|OFFLINE)")
 
 
-def environment(layout: Layout, trees: Iterable[Tree], given: Mapping[str, str]) -> dict[str, str]:
-    """What a worker's environment gets so that the libraries find its weights. What the user has set (`given`) is
-    left alone. The hub is only forbidden to ask (HF_HUB_OFFLINE) when there are hub weights and all are complete:
-    call this with complete trees only."""
-    ready = list(trees)
+def environment(
+    layout: Layout, trees: Sequence[Tree], given: Mapping[str, str], texts: Sequence[str] = ()
+) -> dict[str, str]:
+    """What a worker's environment gets so that the libraries find its weights.
+
+    What the user has set (`given`) is left alone; `texts` are the sources of the trees as the user wrote them. The hub
+    is only forbidden to ask (HF_HUB_OFFLINE) when there are hub weights: call this with complete trees only.
+    """
+    folders = {tree.weights.text: str(tree.path) for tree in trees}
+    folders.update({text: str(tree.path) for text, tree in zip(texts, trees, strict=False)})
     found = {
         VOLUME_ENV: str(layout.root),
         "HF_HOME": str(layout.root / "hf"),
         "TORCH_HOME": str(layout.root / "torch"),
         "MFA_ROOT_DIR": str(layout.root / "mfa"),
-        WEIGHTS_ENV: json.dumps({tree.weights.text: str(tree.path) for tree in ready}),
-        USES_ENV: json.dumps([str(layout.uses / tree.manifest.key) for tree in ready]),
+        WEIGHTS_ENV: json.dumps(folders),
+        USES_ENV: json.dumps([str(layout.uses / tree.manifest.key) for tree in trees]),
     }
-    if any(tree.weights.parsed.kind == "hf" for tree in ready):
+    if any(tree.weights.parsed.kind == "hf" for tree in trees):
         found["HF_HUB_OFFLINE"] = "1"
         found["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if any(name in given for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")):

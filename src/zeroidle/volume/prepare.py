@@ -126,7 +126,7 @@ class Preparation:
         found = self._trees.get(endpoint.name)
         if found is not None and endpoint.weights:
             volume, trees = found
-            return volume_environment.environment(volume.layout, trees, endpoint.env)
+            return volume_environment.environment(volume.layout, trees, endpoint.env, endpoint.weights)
         if endpoint.volume is None and VOLUME_ENV not in os.environ:
             return {}  # the user's own caches are left alone when no volume was asked for
         try:
@@ -162,7 +162,7 @@ class Preparation:
         wait_s = _RETRY_FIRST_S
         while True:
             try:
-                wanted = [Weights(text) for text in endpoint.weights]
+                wanted = [Weights(text, base=endpoint.root) for text in endpoint.weights]
                 volume, trees = await asyncio.to_thread(self._look, endpoint, wanted)
                 if trees is None:
                     for weights in wanted:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -65,15 +66,20 @@ class Weights:
     deny: tuple[str, ...] = ()
     parsed: Source = field(init=False, repr=False, compare=False)
 
-    def __init__(self, source: str, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+    def __init__(
+        self, source: str, allow: Iterable[str] = (), deny: Iterable[str] = (), base: Path | None = None
+    ) -> None:
+        """A relative "file:" is taken from `base`, or from the current folder. Raises ConfigError."""
         try:
             written = _Written(source, allow, deny)
         except _WrittenError as exc:
             raise ConfigError(f"{str(exc)[:1].lower()}{str(exc)[1:]}") from exc
-        object.__setattr__(self, "source", written.source)
+        parsed = parse(written.source, base)
+        # The same folder is the same source, from wherever it is named.
+        object.__setattr__(self, "source", f"file:{parsed.name}" if parsed.kind == "file" else written.source)
         object.__setattr__(self, "allow", written.allow)
         object.__setattr__(self, "deny", written.deny)
-        object.__setattr__(self, "parsed", parse(written.source))
+        object.__setattr__(self, "parsed", parsed)
 
     @property
     def text(self) -> str:
@@ -92,8 +98,9 @@ class Weights:
         return not any(fnmatch.fnmatchcase(path, pattern) for pattern in self.deny)
 
 
-def parse(text: str) -> Source:
-    """Takes a source string without patterns apart. Raises ConfigError with the forms that are allowed."""
+def parse(text: str, base: Path | None = None) -> Source:
+    """Takes a source string without patterns apart; a relative path is taken from `base`. Raises ConfigError with the
+    forms that are allowed."""
     form = split(text)
     body, sha256 = form.base, _sha256(text, form.sha256) if form.sha256 else None
     if body.startswith(("https://", "http://")):
@@ -109,7 +116,7 @@ def parse(text: str) -> Source:
         return Source("zenodo", rest)
     if colon and rest and scheme == "file":
         path = rest.removeprefix("//") if rest.startswith("///") else rest
-        return Source("file", os.path.abspath(os.path.expanduser(path)))
+        return Source("file", os.path.abspath(os.path.join(base or "", os.path.expanduser(path))))
     raise ConfigError(f"weights: {text!r} is not a source; write {_FORMS}.")
 
 
