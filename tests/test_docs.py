@@ -106,6 +106,17 @@ def test_what_a_page_shows_is_true(name: str, tmp_path: Path) -> None:
     assert ran > 10
 
 
+def test_every_command_that_a_message_names_exists() -> None:
+    known = set(re.findall(r"^#+ zeroidle (.+)$", commands_page(), re.MULTILINE))
+    below = {name.split()[0] for name in known if " " in name}
+    wrong = []
+    for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
+        for verb, word in re.findall(r"\bzeroidle ([a-z]+) ([a-z]+)\b(?![-.:=/])", path.read_text()):
+            if verb in below and f"{verb} {word}" not in known:
+                wrong.append(f"{path.name}: zeroidle {verb} {word}")
+    assert not wrong
+
+
 def test_the_reference_is_the_one_that_the_tables_give() -> None:
     how = "run: python -m zeroidle.cli.reference docs"
     assert (DOCS / "cli.md").read_text() == commands_page(), how
