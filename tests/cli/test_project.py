@@ -54,7 +54,7 @@ def test_init_from_a_recipe_copies_what_it_imports(tmp_path: Path) -> None:
     assert made["endpoints"] == ["ipa-generation"]
     assert {"ipa_generation/app.py", "speech/__init__.py", "zeroidle.toml"} <= set(made["files"])
     both = json.loads(zeroidle("init", "both", "--from", "speech", "--json", cwd=tmp_path).stdout)
-    assert both["endpoints"] == ["pronunciation-assessment", "ipa-generation"]
+    assert both["endpoints"] == ["pronunciation-assessment", "ipa-generation", "pronunciation-assessment-live"]
     assert 'handler = "pronunciation_assessment/app.py"' in (tmp_path / "both" / "zeroidle.toml").read_text()
     assert zeroidle("init", "x", "--from", "nothing", cwd=tmp_path).stderr.startswith("zeroidle: There is no recipe")
 

@@ -1,4 +1,4 @@
-"""Words of 40 languages against the broad transcriptions that dictionaries of those languages give.
+"""Words of 41 languages against broad transcriptions written down by hand, not taken from espeak-ng.
 
 The references were written down by hand from what dictionaries and grammars print, not taken from espeak-ng. Two
 transcriptions of one sound differ in habits (r or ɾ, long vowels marked or not, o or ɔ), so both sides are reduced to

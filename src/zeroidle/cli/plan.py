@@ -15,10 +15,10 @@ from zeroidle.volume.space import show_bytes
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `plan migrate`."""
-    actions = parser.add_subparsers(metavar="migrate", required=True)
+    """The arguments of `plan`."""
+    actions = parser.add_subparsers(metavar="migrate|check", required=True)
     moved = actions.add_parser("migrate", help="move weights out of an image onto a volume: its cost, what to write")
-    moved.add_argument("dockerfile", metavar="DOCKERFILE")
+    moved.add_argument("dockerfile", metavar="DOCKERFILE", help="the Dockerfile; it is read, not built")
     moved.add_argument("--context", metavar="DIR", help="the build context (default: the Dockerfile's folder)")
     moved.add_argument("--name", help="the endpoint's name (default: the folder's)")
     moved.add_argument("--write", metavar="FILE", help="write the changed Dockerfile there; - prints nothing else")
@@ -29,6 +29,33 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     moved.add_argument("--price", type=float, metavar="USD", help="the volume's rent per GB and month (default: list)")
     output.add_json(moved)
     moved.set_defaults(run=run_migrate)
+    checked = actions.add_parser("check", help="look for known mistakes in Dockerfiles, handlers, guides and settings")
+    checked.add_argument("file", nargs="+", type=Path, metavar="FILE")
+    output.add_json(checked)
+    checked.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Prints the mistakes found, one line each; 1 when there is one."""
+    from zeroidle.plan.warnings import warnings
+
+    found = []
+    for path in args.file:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as exc:
+            raise ConfigError(f"{path} cannot be read: {exc.strerror}.") from exc
+        found += [(path, warning) for warning in warnings(text)]
+    if args.json:
+        output.print_json([
+            {"file": str(path), "line": w.line, "code": w.code, "sentence": w.sentence} for path, w in found
+        ])  # fmt: skip
+    else:
+        for path, warning in found:
+            print(f"{path}:{warning.line}: {output.clean(warning.sentence)}")
+        if not found:
+            print("Nothing known to be wrong was found.")
+    return 1 if found else 0
 
 
 def run_migrate(args: argparse.Namespace) -> int:

@@ -36,6 +36,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="JSON", help="the whole input as JSON, @FILE, or - for standard input")
     parser.add_argument("-o", "--out", metavar="DIR", default=".", help="folder for files of the result (default: .)")
+    for form, what in (("html", "a page"), ("png", "a picture")):
+        parser.add_argument(
+            f"--{form}", action="append_const", dest="forms", const=f"{form}:=true",
+            help=f"also ask for {what} to look at: short for {form}:=true, where the endpoint makes one",
+        )  # fmt: skip
     parser.add_argument("--no-save", action="store_true", help="do not save files, print the output as it is")
     parser.add_argument("--detach", action="store_true", help="print the job's id and do not wait for it")
     parser.add_argument("--timeout", metavar="TIME", help="how long the job may run (policy.executionTimeout)")
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Sends the job and stays with it to its end; Ctrl-C cancels it."""
     found = find(args.data, args.url)
     schema = None if args.url else _schema(found, args.endpoint)
-    body = {"input": build_input(args.item, args.input, schema)} | _policy(args)
+    body = {"input": build_input([*args.item, *(args.forms or ())], args.input, schema)} | _policy(args)
     if args.webhook:
         body["webhook"] = args.webhook
     client = Client(_base_url(found.url), found.key)
