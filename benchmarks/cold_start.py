@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 HANDLERS = {
     "no-op": "import runpod\nrunpod.serverless.start({'handler': lambda job: job['input']['n'] + 1})\n",
     "torch": "import torch, runpod\nrunpod.serverless.start({'handler': lambda job: job['input']['n'] + 1})\n",
+    "declared": "from zeroidle import endpoint\n@endpoint\ndef declared(n: int) -> int:\n    return n + 1\n",
 }
+
+#: What a worker runs, without the handler: of a RunPod handler, of a file that declares a sync endpoint.
+OWN = "import zeroidle_worker.boot, zeroidle_worker.run, zeroidle_worker.run_sync, zeroidle_worker.script\n" + (
+    "import zeroidle_worker.runpod_shim, zeroidle_worker.api.names\n"
+)
+OWN_DECLARED = OWN + "import zeroidle_worker.declared\n"
 
 
 def main() -> None:
@@ -86,7 +92,8 @@ def measure(python: Path, n: int) -> dict[str, list[float]]:
                 found[f"{kind}, first answer from zero over HTTP, {way}"].append(total_ms)
             found["bare python, import torch"].append(program(python, "import os, torch; os._exit(0)"))
             found["bare python"].append(program(python, "import os; os._exit(0)"))
-            found["the worker's own code, import alone"].append(own_import(python))
+            found["the worker's own code, import alone"].append(own_import(python, OWN))
+            found["the worker's own code with a declared endpoint"].append(own_import(python, OWN_DECLARED))
             found["zeroidle --help"].append(program(Path(sys.executable), None))
     return dict(sorted(found.items()))
 
@@ -114,16 +121,12 @@ def program(python: Path, code: str | None) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def own_import(python: Path) -> float:
-    """Milliseconds that a bare interpreter takes to import what a worker runs."""
-    code = (
-        "import sys, time; began = time.perf_counter(); sys.path.insert(0, sys.argv[1]);"
-        "import zeroidle_worker.boot, zeroidle_worker.run, zeroidle_worker.script, zeroidle_worker.runpod_shim;"
-        "import zeroidle_worker.api.names; print((time.perf_counter() - began) * 1000)"
-    )
-    env = {"PATH": os.environ["PATH"]}
-    done = subprocess.run([python, "-c", code, ROOT / "src"], check=True, capture_output=True, text=True, env=env)
-    return float(done.stdout)
+def own_import(python: Path, imports: str) -> float:
+    """Milliseconds that a bare interpreter takes to import what a worker runs. Without `site`, which on some machines
+    imports half of it before."""
+    program = "import sys, time\nbegan = time.perf_counter()\nsys.path.insert(0, sys.argv[1])\n" + imports
+    argv = [python, "-I", "-S", "-c", program + "print((time.perf_counter() - began) * 1000)", ROOT / "src"]
+    return float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import ModuleType
 from typing import List
 
 from zeroidle_worker.api import declare
@@ -19,10 +20,12 @@ def load_file(path: str) -> List[Declared]:
     put_first(folder)
     if not name.isidentifier() or name in sys.modules:
         name = "zeroidle_handler"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError("%s is not a Python file." % path)
-    module = importlib.util.module_from_spec(spec)
+    # As importlib.util does it, which a worker imports for nothing else.
+    loader = SourceFileLoader(name, path)
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, loader, origin=path)
+    module.__spec__.has_location = True
+    module.__file__, module.__loader__ = path, loader
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return [d for d in declare.DECLARED if d.target.__module__ == name] or list(declare.DECLARED)
