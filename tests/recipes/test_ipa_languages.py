@@ -1,6 +1,6 @@
-"""Words of 41 languages against broad transcriptions written down by hand, not taken from espeak-ng.
+"""Words of 41 languages against broad transcriptions that were written down by hand, not taken from espeak-ng.
 
-The references were written down by hand from what dictionaries and grammars print, not taken from espeak-ng. Two
+The references come from general knowledge of the languages; no dictionary was looked up for them. Two
 transcriptions of one sound differ in habits (r or ɾ, long vowels marked or not, o or ɔ), so both sides are reduced to
 broad classes before they are compared; a sound of another class counts as an error.
 """
