@@ -175,3 +175,14 @@ def test_a_disk_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "file").write_text("")
     assert main(["volume", "pull", "file:/etc/hostname", "--volume", str(tmp_path / "file" / "v")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_source_may_have_more_files_than_a_process_may_open(hub: Hub) -> None:
+    files = {f"d{n % 7}/{n:04d}.bin": n.to_bytes(4, "big") * 20_000 for n in range(400)}
+    hub.repo("acme/many", files)
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -n 128 && exec "$@"', "bash", *COMMAND, "volume", "pull", "hf:acme/many"],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    check(Path(done.stdout.strip()), files)

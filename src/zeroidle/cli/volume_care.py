@@ -35,7 +35,7 @@ def add_care(actions: Any) -> None:
     swept.add_argument("--parts", action="store_true", help="also remove unfinished downloads of the last day")
     swept.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     taken = _add(actions, "adopt", adopt, "take in a Hugging Face cache or a folder of model files")
-    taken.add_argument("folder", metavar="DIR")
+    taken.add_argument("folder", metavar="DIR", help="a Hugging Face cache, its HF_HOME, or a folder of files")
     taken.add_argument("--as", dest="source", metavar="SOURCE", help="what to call a plain folder")
     taken.add_argument("--copy", action="store_true", help="copy instead of linking (linked files become read-only)")
     sent = _add(actions, "export", export, "write weights to a tar file")

@@ -14,7 +14,7 @@ from zeroidle.volume import markers
 from zeroidle.volume.digest import Digest
 from zeroidle.volume.filejob import Verified
 from zeroidle.volume.inherit import PUBLISHED
-from zeroidle.volume.layout import Layout, claim, replace
+from zeroidle.volume.layout import Layout, claim, look_anew, replace
 from zeroidle.volume.manifest import File, Manifest
 from zeroidle.volume.owner import this_boot
 from zeroidle.volume.part import journal_of, reflink, write_journal
@@ -80,10 +80,12 @@ class Contents:
         return found
 
     def _size(self, sha256: str) -> int | None:
-        try:
-            return self._layout.blob(sha256).stat().st_size
-        except OSError:
-            return None
+        blob = self._layout.blob(sha256)
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                return blob.stat().st_size
+            look_anew(blob.parent)
+        return None
 
     def _right(self, files: list[File]) -> list[File]:
         with ThreadPoolExecutor(self._threads) as pool:

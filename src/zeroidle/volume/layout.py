@@ -190,6 +190,12 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def look_anew(folder: Path) -> None:
+    """Makes a network file system forget that a name was not in a folder: opening the folder asks its server."""
+    with contextlib.suppress(OSError):
+        os.listdir(folder)
+
+
 def claim(existing: Path, name: Path) -> bool:
     """Gives a finished file a second name that nobody has; False when somebody has it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,11 @@ def highest(folder: Path) -> int:
         names = os.listdir(folder)
     except FileNotFoundError:
         return 0
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    found = max((int(name) for name in names if name.isdigit()), default=0)
+    # A listing may be older than what a name that is asked for directly gives.
+    while (folder / f"{found + 1:08d}").exists():
+        found += 1
+    return found
 
 
 def acquire(
@@ -98,6 +103,7 @@ def acquire(
         if _make(layout, folder / f"{fence + 1:08d}", owner):
             beater.add(lease.beat, payload)
             return lease
+        time.sleep(0.01)  # somebody else was first
 
 
 def look(folder: Path, fence: int, watch: Watch) -> Holder | None:

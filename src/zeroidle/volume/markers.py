@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeroidle.volume.layout import Layout, replace
+from zeroidle.volume.layout import Layout, look_anew, replace
 from zeroidle.volume.manifest import FORMAT, Manifest, Marker
 from zeroidle.volume.owner import this_boot
 from zeroidle.volume.weights import Weights
@@ -39,6 +39,9 @@ def find(layout: Layout, tree_key: str) -> Marker | None:
     """The marker of a tree, if it is complete and what it says can be relied on: after another boot only what was
     flushed."""
     marker = read(layout.marker(tree_key))
+    if marker is None:
+        look_anew(layout.trees)  # another host may have written it a moment ago
+        marker = read(layout.marker(tree_key))
     return marker if marker is not None and trusted(marker) else None
 
 

@@ -61,9 +61,8 @@ def transfer(
     finally:
         for job in jobs:
             job.part.close()
-    return msgspec.structs.replace(
-        manifest, files=tuple({**known, **_by_path(manifest, done)}[file.path] for file in manifest.files)
-    )
+    complete = {**known, **_by_path(manifest, done)}
+    return msgspec.structs.replace(manifest, files=tuple(complete[file.path] for file in manifest.files))
 
 
 def _jobs(
