@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._headers_bytes = 0
+        self._head_max_bytes, self._headers_max = host.limits.head_bytes, host.limits.header_count
         self._request = Request("", "")
         self._keep_alive = True
         self._body: Body | None = None
@@ -239,11 +240,10 @@ class Connection(asyncio.Protocol):
         headers, value = self._headers, raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
         self._headers_bytes += len(raw_name) + len(raw_value)
-        limits = self._host.limits
-        if self._headers_bytes > limits.head_bytes:
-            self._refuse(431, f"The request's headers are larger than {limits.head_bytes} bytes.")
-        elif len(headers) > limits.header_count:
-            self._refuse(431, f"The request has more than {limits.header_count} headers.")
+        if self._headers_bytes > self._head_max_bytes:
+            self._refuse(431, f"The request's headers are larger than {self._head_max_bytes} bytes.")
+        elif len(headers) > self._headers_max:
+            self._refuse(431, f"The request has more than {self._headers_max} headers.")
 
     def on_headers_complete(self) -> None:
         """The head is complete: decides whether the body may come."""
@@ -343,10 +343,10 @@ class Connection(asyncio.Protocol):
                 self._linger(exchange, exchange.refusal)
             return
         limits = self._host.limits
-        time_s = {"": limits.idle_s, "head": limits.head_s, "body": limits.body_s}[self._receiving]
-        now = self._host.loop.time()
+        receiving, now = self._receiving, self._host.loop.time()
+        time_s = limits.idle_s if not receiving else limits.head_s if receiving == "head" else limits.body_s
         self._deadline = now + time_s
-        self._body_began = now if self._receiving == "body" else 0.0  # we did not read meanwhile
+        self._body_began = now if receiving == "body" else 0.0  # we did not read meanwhile
         if not self._reading and self.alive():
             self._reading = True
             self._writer.transport.resume_reading()

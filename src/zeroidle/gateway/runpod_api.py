@@ -245,6 +245,8 @@ class RunpodApi:
 def _split(path: str) -> tuple[str, str, str]:
     """Endpoint, operation and job id of `/v2/{endpoint}/{operation}[/{id}]`, "" for what is missing."""
     parts = path.split("/", 4)
+    if len(parts) == 4:
+        return parts[2], parts[3], ""
     endpoint = parts[2] if len(parts) > 2 else ""
     operation = parts[3] if len(parts) > 3 else ""
     job_id = parts[4].rstrip("/") if len(parts) > 4 else ""

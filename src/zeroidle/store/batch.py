@@ -16,11 +16,12 @@ _GROUPS = (1, 8, 64, 512)
 
 @dataclass(slots=True)
 class Batch:
-    """Rows by table. The three lists of jobs differ in which columns they write: Python binds a NULL dearly, so
+    """Rows by table. The four lists of jobs differ in which columns they write: Python binds a NULL dearly, so
     what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
     is removed; `files` go when the commit is durable."""
 
     waiting: list[Row] = field(default_factory=list)
+    new_ended: list[Row] = field(default_factory=list)
     ended: list[Row] = field(default_factory=list)
     jobs: list[Row] = field(default_factory=list)
     bodies: list[Row] = field(default_factory=list)
@@ -71,6 +72,7 @@ class BatchWriter:
             if which is not None:
                 run(self._queries[name], (which,))
         self._write_grouped("insert_waiting", batch.waiting)
+        self._write_grouped("insert_ended", batch.new_ended)
         self._write_grouped("upsert_job", batch.jobs)
         self._write_grouped("update_ended", batch.ended)
         for name, rows in (

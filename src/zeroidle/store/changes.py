@@ -17,7 +17,16 @@ from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
 from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
 from zeroidle.store.recent import Recent
-from zeroidle.store.rows import Row, delivery_row, ended_row, job_row, phases_text, waiting_row, worker_row
+from zeroidle.store.rows import (
+    Row,
+    delivery_row,
+    ended_row,
+    job_row,
+    new_ended_row,
+    phases_text,
+    waiting_row,
+    worker_row,
+)
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import Before, State, Told
 
@@ -315,6 +324,9 @@ class Changes:
             batch.waiting.append(row)
             return
         forget_at = self._forget_at(job)
+        if new and (row := new_ended_row(job, forget_at, batch.bodies)) is not None:
+            batch.new_ended.append(row)
+            return
         # The end alone does not say what a retry has changed.
         row = None if new or job.seq in group.revived else ended_row(job, forget_at, batch.bodies)
         if row is not None:

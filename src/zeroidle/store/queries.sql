@@ -9,6 +9,18 @@ INSERT INTO job (
 )
 SELECT *, 'IN_QUEUE', 0, 0, 0, 0, 0 FROM (VALUES {rows}) WHERE column1 IS NOT NULL
 
+-- name: insert_ended
+-- Writes new jobs that have ended well before they were written at all; -1 stands for no log range.
+INSERT INTO job (
+  seq, id, endpoint, status, created_at, queued_at, started_at, finished_at, expires_at, forget_at, attempt, losses,
+  worker_id, output, phases, input, chunks, chunks_read, log_start, log_end, options, lease_until
+)
+SELECT
+  column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12,
+  column13, column14, column15, column16, column17, column18, nullif(column19, -1), nullif(column20, -1),
+  '{"sync":true}', 0
+FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+
 -- name: update_ended
 -- Ends known jobs that ran and have no error; -1 stands for no log range.
 UPDATE job SET

@@ -53,5 +53,9 @@ class Recent:
 
 
 def _size_bytes(job: Job) -> int:
-    parts = (job.input, job.output, job.envelope)
-    return sum(len(part) for part in parts if part is not None and not isinstance(part, Spooled)) + len(job.error or "")
+    size_bytes = len(job.envelope or b"") + len(job.error or "")
+    if not isinstance(job.input, Spooled):
+        size_bytes += len(job.input)
+    if job.output is not None and not isinstance(job.output, Spooled):
+        size_bytes += len(job.output)
+    return size_bytes

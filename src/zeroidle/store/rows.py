@@ -82,6 +82,30 @@ def ended_row(job: Job, forget_at: float | None, bodies: list[Row]) -> Row | Non
     )
 
 
+def new_ended_row(job: Job, forget_at: float | None, bodies: list[Row]) -> Row | None:
+    """The row of a new job that has ended in the order of insert_ended; None when there is more to write of it."""
+    if (
+        forget_at is None
+        or not job.sync
+        or job.started_at is None
+        or job.output is None
+        or job.error is not None
+        or job.expires_at is None
+        or job.webhook is not None
+        or job.idempotency_key is not None
+        or job.envelope is not None
+        or not _plain(job.policy)
+    ):
+        return None
+    start, end = job.log_range or (-1, -1)
+    output, input_ = _put_payload(job.output, 2 * job.seq + 1, bodies), _put_payload(job.input, 2 * job.seq, bodies)
+    return (
+        job.seq, job.id, job.endpoint, job.status._value_, job.created_at, job.queued_at, job.started_at,
+        job.finished_at, job.expires_at, forget_at, job.attempt, job.losses, job.worker_id, output,
+        phases_text(job.phases), input_, job.chunks, job.chunks_read, start, end,
+    )  # fmt: skip
+
+
 def job_row(job: Job, forget_at: float | None, bodies: list[Row], new: bool) -> Row:
     """The row of a job in the order of upsert_job; payloads that do not fit in it go to `bodies`."""
     final = job.finished_at is not None

@@ -370,6 +370,7 @@ class State:
         job.phases.append(Phase("queued", now, None, job.attempt + 1))
         del queue.running[job.id]
         queue.put_front(job)
+        self._watch(job, self.due_at(job))  # a job that was loaded while it ran is watched for its lease alone
         self._sink.touched(job)
         self._sink.told("requeued", job, worker_id)
 
