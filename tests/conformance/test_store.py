@@ -180,8 +180,9 @@ async def test_a_waiter_cancelled_after_it_was_served_gives_the_job_back(ground:
     gone = asyncio.ensure_future(store.claim("e", "gone", 5, 30.0, 30.0))
     await settle()
     putting = asyncio.ensure_future(put(store))
-    while store.counts("e").in_progress == 0:  # the hand-out is made while put waits for the disk, a turn or two later
+    for _ in range(2):  # put has run up to its wait for the disk, and the hand-out is made
         await asyncio.sleep(0)
+    assert store.counts("e").in_progress == 1
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone

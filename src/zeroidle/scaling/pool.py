@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: At most one decision in this many seconds, so that a busy plane does not decide after every job. The first event after
-#: a pause is decided on at once.
+#: At most one decision in this many seconds, so that a busy plane does not decide after every job. What happens after a
+#: pause is decided on at once.
 DECIDE_EVERY_S = 0.01
 
 #: Weight of the newest start in the expected start time.
