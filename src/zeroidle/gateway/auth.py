@@ -100,7 +100,8 @@ def _refuse_foreign_page(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and not _local(urlsplit(origin).hostname if "://" in origin else origin):
         raise Forbidden(
-            f"The page {origin} may not call this plane while it has no API key; make one with: zeroidle keys create NAME."
+            f"The page {origin} may not call this plane while it has no API key; make one with: "
+            "zeroidle keys create NAME."
         )
     host = request.headers.get("host")
     if host and not (_local_hosts.get(host) or _remember(host)):
