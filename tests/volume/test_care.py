@@ -296,3 +296,46 @@ def test_sizes(text: str, size: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_size(text)
+
+
+def test_after_a_power_cut_what_was_not_flushed_is_hashed_before_use(hub: Hub, volume: Volume) -> None:
+    import msgspec
+
+    from zeroidle.volume import markers
+
+    files = {"a.bin": noise(2 * MIB, 1), "b.bin": noise(MIB, 2), "small.txt": b"small"}
+    hub.repo("acme/tiny", files)
+    tree = pull(volume, Weights("hf:acme/tiny"))
+    (marker,) = volume.markers()
+    assert marker.durable
+    # As the disk is after a cut before the flush: the marker is of another boot, and one content is empty.
+    path = volume.layout.marker(tree.manifest.key)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(marker, durable=False, boot="another")))
+    os.truncate(blob_of(volume, tree, "b.bin"), 0)
+    with open(blob_of(volume, tree, "b.bin"), "r+b") as file:
+        file.truncate(MIB)
+    assert volume.ready(Weights("hf:acme/tiny")) is None
+    before = hub.sent_bytes
+    check(pull(volume, Weights("hf:acme/tiny")).path, files)
+    assert hub.sent_bytes - before == MIB
+    assert [m.durable for m in markers.all_of(volume.layout)] == [True]
+    assert verify(volume, volume.markers(), Progress()).right
+
+
+@pytest.mark.parametrize("links", ["hard", "symbolic"])
+def test_a_loader_that_rewrites_a_configuration_harms_nobody(hub: Hub, volume: Volume, links: str) -> None:
+    files = {"config.yaml": b"bpemodel: exp/bpe.model\n", "model.pth": noise(2 * MIB)}
+    hub.repo("acme/espnet", files)
+    volume.links = links  # type: ignore[assignment]
+    weights = Weights("hf:acme/espnet")
+    tree = pull(volume, weights)
+    (tree.path / "config.yaml").write_text(f"bpemodel: {tree.path}/exp/bpe.model\n")
+    assert volume.ready(weights) is not None
+    assert pull(volume, weights).fetched_bytes == 0
+    report = verify(volume, volume.markers(), Progress())
+    assert report.right and report.changed == [str(tree.path / "config.yaml")]
+    assert repair(volume, report, volume.markers(), Progress()) == 0
+    check(tree.path, files)
+    (tree.path / "config.yaml").write_text("")
+    assert volume.ready(weights) is None  # emptied is not rewritten
+    check(pull(volume, weights).path, files)

@@ -152,7 +152,7 @@ def verify(args: argparse.Namespace) -> int:
     with shown(progress, not args.json):
         report = check(volume, chosen, progress)
     fetched = None
-    if not report.right and args.repair:
+    if (not report.right or report.changed) and args.repair:
         from zeroidle.volume.repair import repair
 
         with shown(progress, not args.json):
@@ -169,13 +169,15 @@ def _print_report(args: argparse.Namespace, report: Any, fetched: int | None) ->
         broken = [{"sha256": b.sha256, "reason": b.reason, "names": list(b.names)} for b in report.broken]
         output.print_json(
             {"blobs": report.blobs, "size_bytes": report.size_bytes, "broken": broken, "unlinked": report.unlinked,
-             "repaired": fetched is not None, "fetched_bytes": fetched or 0}
+             "changed": report.changed, "repaired": fetched is not None, "fetched_bytes": fetched or 0}
         )  # fmt: skip
         return
     for broken in report.broken:
         print(f"{', '.join(broken.names)}: {broken.reason}")
     for name in report.unlinked:
         print(f"{name}: it does not lead to its content")
+    for name in report.changed:
+        print(f"{name}: a program has rewritten it{'' if fetched is None else ', restored'}")
     checked = f"{report.blobs} contents, {show_bytes(report.size_bytes)}"
     if report.right:
         print(f"All right: {checked}")

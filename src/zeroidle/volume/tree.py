@@ -17,6 +17,10 @@ from zeroidle.volume.part import reflink
 _MFA = re.compile(r"mfa-models/releases/download/(acoustic|dictionary|g2p|language_model|tokenizer|ivector)-[^/]+/")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+#: Smaller files are copied into a tree instead of linked: some loaders rewrite configurations where they lie (ESPnet
+#: puts absolute paths into them), and the content that everybody shares must not change with them.
+COPIED_BELOW_BYTES = 1024 * 1024
+
 
 class BlobMissing(Exception):
     """A blob that was there has been evicted meanwhile."""
@@ -27,39 +31,50 @@ def hub_repo(layout: Layout, name: str) -> Path:
     return layout.hub / f"models--{name.replace('/', '--')}"
 
 
-def build(layout: Layout, links: LinkMode, manifest: Manifest) -> Path:
-    """Gives every file of a complete manifest its names. Returns the folder. BlobMissing when one was evicted."""
+def build(layout: Layout, links: LinkMode, manifest: Manifest, restore: bool = False) -> Path:
+    """Gives every file of a complete manifest its names. Returns the folder. BlobMissing when one was evicted. A copied
+    file that is there already stays as it is, unless `restore` is set."""
     tree = layout.tree(manifest)
     if manifest.weights.parsed.kind == "hf":
-        _build_hub(layout, links, manifest, tree)
+        _build_hub(layout, links, manifest, tree, restore)
     else:
-        _build_plain(layout, links, manifest, tree)
+        _build_plain(layout, links, manifest, tree, restore)
         for name, blob in _extra_names(layout, manifest):
             _link(blob, name, links, layout)
     return tree
 
 
-def _build_plain(layout: Layout, links: LinkMode, manifest: Manifest, tree: Path) -> None:
+def copied(file: File, links: LinkMode) -> bool:
+    """Whether a file of a tree is a copy of its content."""
+    return links == "copy" or (file.size or 0) < COPIED_BELOW_BYTES
+
+
+def _mode(file: File, links: LinkMode) -> LinkMode:
+    return "copy" if copied(file, links) else links
+
+
+def _build_plain(layout: Layout, links: LinkMode, manifest: Manifest, tree: Path, restore: bool) -> None:
     # A new tree appears at once; one that is there (another selection of the same revision) is added to.
     target = layout.temporary("tree") if not tree.exists() else tree
     for file in manifest.files:
         final = tree / file.path
-        _link(layout.blob(str(file.sha256)), target / file.path, links, layout, seen_as=final)
-    _settle(target, tree, lambda: _build_plain(layout, links, manifest, tree))
+        blob = layout.blob(str(file.sha256))
+        _link(blob, target / file.path, _mode(file, links), layout, seen_as=final, restore=restore)
+    _settle(target, tree, lambda: _build_plain(layout, links, manifest, tree, restore))
 
 
-def _build_hub(layout: Layout, links: LinkMode, manifest: Manifest, tree: Path) -> None:
+def _build_hub(layout: Layout, links: LinkMode, manifest: Manifest, tree: Path, restore: bool) -> None:
     repo = hub_repo(layout, manifest.weights.parsed.name)
     target = layout.temporary("tree") if not tree.exists() else tree
     for file in manifest.files:
         blob = layout.blob(str(file.sha256))
         if links == "copy":
-            _link(blob, target / file.path, links, layout, seen_as=tree / file.path)
+            _link(blob, target / file.path, links, layout, restore=restore)
             continue
         etag = repo / "blobs" / _etag(file)
-        _link(blob, etag, links, layout)
+        _link(blob, etag, _mode(file, links), layout, restore=restore)
         _symlink(etag, target / file.path, seen_as=tree / file.path)
-    _settle(target, tree, lambda: _build_hub(layout, links, manifest, tree))
+    _settle(target, tree, lambda: _build_hub(layout, links, manifest, tree, restore))
     _write_refs(layout, manifest, repo)
 
 
@@ -107,13 +122,17 @@ def _extra_names(layout: Layout, manifest: Manifest) -> list[tuple[Path, Path]]:
     return found
 
 
-def _link(blob: Path, name: Path, links: LinkMode, layout: Layout, seen_as: Path | None = None) -> None:
+def _link(
+    blob: Path, name: Path, links: LinkMode, layout: Layout, seen_as: Path | None = None, restore: bool = True
+) -> None:
     if links == "symbolic":
         if not blob.exists():
             raise BlobMissing(blob.name)
         _symlink(blob, name, seen_as or name)
         return
-    if same_file(blob, name):
+    if same_file(blob, name) and links != "copy":
+        return
+    if links == "copy" and not restore and _usable_copy(blob, name):
         return
     name.parent.mkdir(parents=True, exist_ok=True)
     fresh = layout.temporary("link")
@@ -126,6 +145,14 @@ def _link(blob: Path, name: Path, links: LinkMode, layout: Layout, seen_as: Path
     finally:
         # rename does nothing when both are the same file already
         fresh.unlink(missing_ok=True)
+
+
+def _usable_copy(blob: Path, name: Path) -> bool:
+    """Whether a copy is there, perhaps rewritten by a loader; an empty one of something is none."""
+    try:
+        return name.is_file() and not same_file(blob, name) and (name.stat().st_size > 0) == (blob.stat().st_size > 0)
+    except FileNotFoundError:
+        return False
 
 
 def _hard(blob: Path, name: Path) -> bool:
@@ -171,7 +198,10 @@ def missing(layout: Layout, manifest: Manifest) -> str | None:
                 status = look(file.path, dir_fd=base)  # relative: the way to the folder is walked once
             except OSError:
                 return file.path
-            if status.st_size != file.size or stat.S_IFMT(status.st_mode) != regular:
+            size = status.st_size
+            if size != file.size and (not size or (file.size or 0) >= COPIED_BELOW_BYTES):
+                return file.path  # a small one may have been rewritten by its loader, but not emptied
+            if stat.S_IFMT(status.st_mode) != regular:
                 return file.path
     finally:
         os.close(base)

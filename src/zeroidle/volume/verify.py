@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from zeroidle.volume import markers, tree
 from zeroidle.volume.contents import hash_file
 from zeroidle.volume.layout import same_file
-from zeroidle.volume.manifest import File, Marker
+from zeroidle.volume.manifest import Marker
 from zeroidle.volume.progress import Progress
 from zeroidle.volume.store import Volume
 
@@ -27,12 +26,14 @@ class Broken:
 
 @dataclass(slots=True)
 class Report:
-    """What a verification found. `unlinked` are names of trees that do not lead to their content."""
+    """What a verification found. `unlinked` are names of trees that do not lead to their content, `changed` are small
+    files of trees that a program has rewritten: that is its right, and the content that is shared is not touched."""
 
     blobs: int = 0
     size_bytes: int = 0
     broken: list[Broken] = field(default_factory=list)
     unlinked: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
@@ -59,7 +60,8 @@ def verify(volume: Volume, chosen: Sequence[Marker], progress: Progress, threads
             if reason is not None:
                 report.broken.append(Broken(sha256, reason, tuple(names[sha256])))
     bad = {broken.sha256 for broken in report.broken}
-    report.unlinked = [name for marker in chosen for name in _unlinked(volume, marker, bad)]
+    for marker in chosen:
+        _look_at_names(volume, marker, bad, report)
     return report
 
 
@@ -82,29 +84,26 @@ def _checker(volume: Volume, sizes: dict[str, int], progress: Progress) -> Calla
     return check
 
 
-def _unlinked(volume: Volume, marker: Marker, bad: set[str]) -> list[str]:
-    """Names of a tree that do not lead to their content."""
+def _look_at_names(volume: Volume, marker: Marker, bad: set[str], report: Report) -> None:
     base = volume.layout.tree(marker.manifest)
-    found = []
     for file in marker.manifest.files:
-        if str(file.sha256) not in bad and not _leads(volume, base / file.path, file):
-            found.append(str(base / file.path))
-    return found
-
-
-def _leads(volume: Volume, name: Path, file: File) -> bool:
-    if same_file(name, volume.layout.blob(str(file.sha256))):
-        return True
-    try:  # a copy, on a file system without links
-        return name.stat().st_size == file.size and hash_file(name)[0] == file.sha256
-    except OSError:
-        return False
+        name = base / file.path
+        if str(file.sha256) in bad or same_file(name, volume.layout.blob(str(file.sha256))):
+            continue
+        try:  # a copy
+            right = tree.copied(file, volume.links) and hash_file(name)[0] == file.sha256
+        except OSError:
+            report.unlinked.append(str(name))
+            continue
+        small = (file.size or 0) < tree.COPIED_BELOW_BYTES
+        if not right:
+            (report.changed if small and name.stat().st_size else report.unlinked).append(str(name))
 
 
 def relink(volume: Volume, chosen: Sequence[Marker]) -> None:
     """Makes the names of trees anew."""
     for marker in chosen:
-        tree.build(volume.layout, volume.links, marker.manifest)
+        tree.build(volume.layout, volume.links, marker.manifest, restore=True)
 
 
 def confirm(volume: Volume, chosen: Sequence[Marker]) -> None:
