@@ -22,11 +22,18 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 #: Libraries start their thread pools at import unless told not to; a forked child sets them anew.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _MAX_PACKET = 1 << 20
+
+#: The next child is forked ahead when nothing was wanted for so long: copying a large process takes a core, which the
+#: child that has just begun needs more. In milliseconds.
+SPARE_DELAY_MS = 30
+
+#: Functions that set how many threads OpenBLAS uses, found before the fork: the search is slower than the calls.
+_pools: List[Callable[[int], Any]] = []
 
 
 class _Spare(NamedTuple):
@@ -48,6 +55,7 @@ def main() -> NoReturn:
     if reason:
         _tell(plane, {"unfit": reason})
         os._exit(0)
+    _pools[:] = _openblas_setters()
     gc.collect()
     gc.freeze()  # the collector would write to every object's page and so copy it in every child
     _Server(plane).run(imported)
@@ -113,13 +121,13 @@ class _Server:
         _tell(self._plane, {"ready": imported})
         self._prefork()
         while True:
-            events = dict(poller.poll())
+            events = dict(poller.poll(None if self._spare is not None else SPARE_DELAY_MS))
             if self._wake_read in events:
                 os.read(self._wake_read, 4096)
                 self._report_ends()
             if self._plane.fileno() in events and not self._take_packet():
                 os._exit(0)
-            if self._spare is None and not poller.poll(0):
+            if self._spare is None and not events:
                 self._prefork()
 
     def _take_packet(self) -> bool:
@@ -253,8 +261,8 @@ def _restore_pools() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
-    if "numpy" in sys.modules:
-        _restore_openblas(_cores("OPENBLAS_NUM_THREADS"))
+    for set_threads in _pools:
+        set_threads(_cores("OPENBLAS_NUM_THREADS"))
     torch = sys.modules.get("torch")
     if torch is not None:  # its generator starts from the same fixed seed in every process: nothing to do
         torch.set_num_threads(_cores("OMP_NUM_THREADS"))
@@ -265,7 +273,7 @@ def _cores(variable: str) -> int:
     return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
-def _restore_openblas(threads: int) -> None:
+def _openblas_setters() -> List[Callable[[int], Any]]:
     libraries = set()
     with open("/proc/self/maps") as file:
         for line in file:
@@ -273,16 +281,15 @@ def _restore_openblas(threads: int) -> None:
             if "openblas" in os.path.basename(path):
                 libraries.add(path)
     if not libraries:
-        return
+        return []
     import ctypes
 
+    found = []
     for path in libraries:
         library = ctypes.CDLL(path)
-        for name in _openblas_names():
-            function = getattr(library, name, None)
-            if function is not None:
-                function(threads)
-                break
+        functions = (getattr(library, name, None) for name in _openblas_names())
+        found += [function for function in functions if function is not None][:1]
+    return found
 
 
 def _openblas_names() -> Tuple[str, ...]:
