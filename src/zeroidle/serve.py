@@ -19,13 +19,12 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import ConfigError
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.fleet.prepared import PreparedFleet
-from zeroidle.gateway.admin_api import AdminApi
-from zeroidle.gateway.app import App
+from zeroidle.gateway.app import App, later
 from zeroidle.gateway.auth import Auth, digest, new_key
 from zeroidle.gateway.files import Files
 from zeroidle.gateway.forms import form_to_input
+from zeroidle.gateway.message import Handler
 from zeroidle.gateway.metrics import Metrics
-from zeroidle.gateway.openapi import Openapi
 from zeroidle.gateway.pages import Docs
 from zeroidle.gateway.runpod_api import RunpodApi
 from zeroidle.gateway.server import Server
@@ -98,19 +97,28 @@ class Plane:
     def _app(self) -> App:
         app = App(self.auth)
         api = RunpodApi(self.store, self.endpoints, self.registry, check=InputCheck(), upload=form_to_input)
-        admin = AdminApi(
-            self.store, self.registry, self.endpoints, self.scaling, self.webhooks,
-            auth=self.auth, token=self._admin_token,
-        )  # fmt: skip
         app.mount("v2", api.handle, browser=True, admit=api.admit)
         # Asks for the worker's own token.
         app.mount("worker", self.workers.handle, public=True, admit=self.workers.admit)
-        app.mount("admin", admin.handle)
+        app.mount("admin", later(self._admin))
         app.mount("metrics", Metrics(self.store, self.registry, self.endpoints).handle)
-        app.mount("openapi.json", Openapi(self.endpoints, uploads=True).handle, browser=True)
+        app.mount("openapi.json", later(self._openapi), browser=True)
         app.mount("docs", Docs(self.endpoints, self.auth).handle, public=True)
         app.mount("files", self.files.handle, public=True, browser=True)  # the job's random id is the key
         return app
+
+    def _admin(self) -> Handler:
+        from zeroidle.gateway.admin_api import AdminApi
+
+        return AdminApi(
+            self.store, self.registry, self.endpoints, self.scaling, self.webhooks,
+            auth=self.auth, token=self._admin_token,
+        ).handle  # fmt: skip
+
+    def _openapi(self) -> Handler:
+        from zeroidle.gateway.openapi import Openapi
+
+        return Openapi(self.endpoints, uploads=True).handle
 
     @property
     def url(self) -> str:

@@ -8,11 +8,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zeroidle.cli.folder import DATA_NAME, PLANE_FILE
 from zeroidle.cli.http import Client, Unreachable
 from zeroidle.errors import Error
 
-DATA_NAME = ".zeroidle"
-PLANE_FILE = "plane.json"
 KEY_VARIABLES = ("ZEROIDLE_API_KEY", "RUNPOD_API_KEY")
 
 

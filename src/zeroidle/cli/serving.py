@@ -17,10 +17,7 @@ from zeroidle.cli.banner import banner, banner_json
 from zeroidle.cli.output import note, style
 from zeroidle.cli.reloading import Reloader
 from zeroidle.endpoint import Endpoint
-from zeroidle.insight.facts import EndpointFacts
-from zeroidle.insight.gather import Sources
 from zeroidle.insight.spans import plural
-from zeroidle.insight.why import crash_loop
 from zeroidle.serve import Plane, is_loopback
 from zeroidle.worker import Worker, WorkerEventKind
 
@@ -139,7 +136,6 @@ class Reporter:
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
-        self._sources = Sources(plane.store, plane.registry, plane.endpoints, plane.scaling)
         self._said: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         plane.registry.listen(self._heard)
@@ -153,10 +149,14 @@ class Reporter:
             task.add_done_callback(self._tasks.discard)
 
     async def _explain(self, name: str) -> None:
-        endpoint = self._plane.endpoints.get(name)
-        if endpoint is None:
+        plane, endpoint = self._plane, self._plane.endpoints.get(name)
+        state = plane.scaling.state(name)
+        if endpoint is None or not (state.failures or state.crashes):
             return
-        facts: EndpointFacts = await self._sources.endpoint_facts(endpoint)
+        from zeroidle.insight.gather import Sources  # most planes never need the words for what went wrong
+        from zeroidle.insight.why import crash_loop
+
+        facts = await Sources(plane.store, plane.registry, plane.endpoints, plane.scaling).endpoint_facts(endpoint)
         verdict = crash_loop(facts)
         if verdict is None or self._said.get(name) == verdict.code:
             return

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from zeroidle.cli.plane import PLANE_FILE, Found
+from zeroidle.cli.folder import PLANE_FILE
+from zeroidle.cli.plane import Found
 from zeroidle.errors import Error
 
 _END_S = 20.0

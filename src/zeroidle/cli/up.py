@@ -7,8 +7,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+from zeroidle.cli.folder import DATA_NAME
 from zeroidle.cli.output import add_json
-from zeroidle.cli.plane import DATA_NAME
 from zeroidle.project.settings import SETTINGS
 
 #: Other names under which RunPod's users look for a setting.

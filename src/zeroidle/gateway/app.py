@@ -26,6 +26,18 @@ _PREFLIGHT = {
 Admit = Callable[[Request], int]
 
 
+def later(make: Callable[[], Handler]) -> Handler:
+    """A handler that is made at its first request: a plane that starts need not import what is seldom asked for."""
+    made: list[Handler] = []
+
+    async def handle(request: Request) -> Response:
+        if not made:
+            made.append(make())
+        return await made[0](request)
+
+    return handle
+
+
 @dataclass(frozen=True, slots=True)
 class _Mount:
     handler: Handler
