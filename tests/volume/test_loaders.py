@@ -13,15 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.volume.conftest import Hub
+from tests.volume.conftest import Hub, noise
 from zeroidle.volume.environment import environment, unread
+from zeroidle.volume.progress import Progress
 from zeroidle.volume.pull import pull
 from zeroidle.volume.store import Volume
+from zeroidle.volume.verify import verify
 from zeroidle.volume.weights import Weights
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache"
-PACKAGES = ("torch==2.13.0", "transformers", "faster-whisper")
+PACKAGES = ("torch==2.13.0", "transformers", "faster-whisper", "pandas", "requests", "humanfriendly", "pyyaml")
+#: Without what they need for training; the downloader alone is tried.
+BARE = ("espnet==202511", "espnet_model_zoo==0.1.7")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,9 @@ def make(target: Path) -> None:
     draft = target.with_name(f"loaders.draft-{os.getpid()}")
     try:
         subprocess.run([sys.executable, "-m", "venv", str(draft)], check=True, capture_output=True)
-        command = [str(draft / "bin/python"), "-m", "pip", "install", "-q", *PACKAGES]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        command = [str(draft / "bin/python"), "-m", "pip", "install", "-q"]
+        subprocess.run([*command, *PACKAGES], check=True, capture_output=True, text=True)
+        subprocess.run([*command, "--no-deps", *BARE], check=True, capture_output=True, text=True)
         draft.rename(target)
     except subprocess.CalledProcessError as exc:
         message = f"the loaders cannot be installed: {str(exc.stderr)[-500:]}"
@@ -87,6 +92,35 @@ def test_real_loaders_find_their_files_offline(hub: Hub, volume: Volume, python:
     found = json.loads(run(python, "load_checkpoints.py", url, env={**env, "COMMIT": commit}, offline=True))
     assert found["total"] > 0 and found["same"] is True
     assert found["language"] == "en" and found["state"] == [0, 1, 2]
+
+
+ESPNET = {
+    "meta.yaml": b"espnet: '202511'\nfiles:\n  s2t_model_file: exp/m/valid.pth\npython: 3.11\ntimestamp: 1\n"
+    b"torch: 2\nyaml_files:\n  s2t_train_config: exp/m/config.yaml\n",
+    "exp/m/config.yaml": b"bpemodel: data/bpe.model\n",
+    "exp/m/valid.pth": noise(2_000_000),
+    "data/bpe.model": noise(300_000),
+}
+
+
+@pytest.mark.slow
+def test_espnet_finds_its_files_and_rewrites_its_own_copy_only(hub: Hub, volume: Volume, python: Path) -> None:
+    hub.repo("acme/espnet-tiny", ESPNET)
+    tree = pull(volume, Weights("hf:acme/espnet-tiny"))
+    env = environment(volume.layout, [tree], {})
+    code = (
+        "import json, os, espnet_model_zoo.downloader as d\n"
+        "cache = os.path.join(os.environ['HF_HOME'], 'hub')\n"
+        "print(json.dumps(d.ModelDownloader(cachedir=cache).download_and_unpack('acme/espnet-tiny')))\n"
+    )
+    (volume.layout.root / "espnet_program.py").write_text(code)
+    found = json.loads(run(python, str(volume.layout.root / "espnet_program.py"), env=env, offline=True))
+    assert Path(found["s2t_model_file"]).read_bytes() == ESPNET["exp/m/valid.pth"]
+    # It puts absolute paths into its configuration; the content that everybody shares stays.
+    assert str(tree.path) in Path(found["s2t_train_config"]).read_text()
+    report = verify(volume, volume.markers(), Progress())
+    assert report.right and len(report.changed) == 1
+    assert volume.ready(Weights("hf:acme/espnet-tiny")) is not None
 
 
 @pytest.mark.slow
