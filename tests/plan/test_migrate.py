@@ -29,7 +29,8 @@ def plan(folder: Path, body: str, **files: str) -> Migration:
     [
         ("huggingface-cli download acme/x", ["hf:acme/x"]),
         ("hf download acme/x a.gguf --revision v1 --local-dir /m", ["hf:acme/x@v1#allow=a.gguf"]),
-        ("hf download acme/x --include '*.json' '*.bin' --exclude onnx/*", ["hf:acme/x#allow=*.bin,*.json&deny=onnx/*"]),
+        ("hf download acme/x --include '*.json' '*.bin' --exclude onnx/*",
+         ["hf:acme/x#allow=*.bin,*.json&deny=onnx/*"]),
         ("hf download acme/data --repo-type dataset", []),
         ("git clone https://huggingface.co/acme/x /m/x", ["hf:acme/x"]),
         ("git clone https://github.com/acme/x", []),
