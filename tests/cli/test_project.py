@@ -118,6 +118,14 @@ def test_reload_takes_over_code_settings_and_new_endpoints(start: Start) -> None
     up.end()
 
 
+def test_what_the_plane_itself_writes_is_no_change(start: Start, tmp_path: Path) -> None:
+    up = start("--reload", "--data", "shown", "--idle", "60s", "one.py", files={"one.py": CHANGING % "old"})
+    assert "old" in up.ok("run", "one", "--data", "shown")
+    (tmp_path / "two.txt").write_text("a real change, which is seen after what was written before")
+    until(lambda: "two.txt changed" in up.errors.read_text(), "the change is seen")
+    assert "shown" not in up.errors.read_text()
+
+
 def test_reload_keeps_waiting_jobs_and_lets_the_running_one_end(start: Start) -> None:
     up = start("--reload", "--max-workers", "1", "echo=handler.py", files={"handler.py": HANDLER})
     running = up.ok("run", "echo", "seconds:=1.5", "--detach").strip()

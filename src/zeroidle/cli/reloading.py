@@ -85,18 +85,12 @@ class Reloader:
 
 
 def stamps(roots: Iterable[str]) -> Stamps:
-    """Modification time (ns) and size of every source file below the folders; hidden folders and environments are
-    left out."""
+    """Modification time (ns) and size of every source file below the folders; hidden folders, environments and the
+    data folders of planes are left out."""
     found: Stamps = {}
     for root in roots:
         for folder, folders, files in os.walk(root):
-            folders[:] = [
-                name
-                for name in folders
-                if not name.startswith(".")
-                and name not in _SKIPPED
-                and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")
-            ]
+            folders[:] = [name for name in folders if not _skipped(folder, name)]
             for name in files:
                 if name.endswith(_SUFFIXES):
                     path = os.path.join(folder, name)
@@ -111,4 +105,7 @@ def stamps(roots: Iterable[str]) -> Stamps:
 
 
 def _skipped(folder: str, name: str) -> bool:
-    return name.startswith(".") or name in _SKIPPED or os.path.exists(f"{folder}/{name}/pyvenv.cfg")
+    if name.startswith(".") or name in _SKIPPED:
+        return True
+    # An environment, or the data folder of a plane, which that writes to all the time.
+    return any(os.path.exists(f"{folder}/{name}/{mark}") for mark in ("pyvenv.cfg", "zeroidle.lock"))
