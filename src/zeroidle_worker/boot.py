@@ -130,14 +130,11 @@ class Boot:
 
     def fail(self, reason: str, sentence: str, trace: str = "", exc: Optional[BaseException] = None) -> NoReturn:
         """Tells the plane that this worker cannot work, and ends the process."""
-        from zeroidle_worker.outcome import log_text, trace_text
+        from zeroidle_worker.outcome import log_failure, trace_text
 
         if exc is not None:
             trace = trace_text(exc)
-        if trace:
-            log_text(trace)
-        if not trace or not sentence.startswith(trace.rstrip().rpartition("\n")[2]):
-            log_text(sentence)
+        log_failure(trace, sentence)
         try:
             self._send(wire.FAILED, {"reason": reason, "message": sentence}, trace.encode("utf-8", "replace"))
         except Gone:
@@ -192,6 +189,10 @@ def main(settings: Optional[Settings] = None, born: Optional[float] = None) -> N
         leave(2, str(exc))
     if settings.parent_fd is not None:
         parent.guard(settings.parent_fd)
+    if os.environ.get("ZEROIDLE_WEIGHTS_USES"):
+        from zeroidle_worker import weights
+
+        weights.hold()
     try:
         link = Link.connect(settings.socket, settings.socket_fd)
     except OSError as exc:

@@ -48,11 +48,11 @@ def describe(path: str) -> Dict[str, Any]:
         declared = load_file(path)
         endpoints = [_one(d) for d in declared]
     except BaseException as exc:
-        import traceback
+        from zeroidle_worker.outcome import trace_text
 
         sentence = "%s: %s" % (type(exc).__name__, exc) if str(exc) else type(exc).__name__
         missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
-        return {"error": sentence, "traceback": traceback.format_exc(), "missing": missing, "endpoints": []}
+        return {"error": sentence, "traceback": trace_text(exc), "missing": missing, "endpoints": []}
     new = [sys.modules[name] for name in sys.modules if name not in before]
     return {"endpoints": endpoints, "files": _own_files(new, path), "modules": _packages(new)}
 

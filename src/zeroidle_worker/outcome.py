@@ -16,6 +16,7 @@ RUNPOD_VERSION = "1.12.0"
 
 _TRACEBACK_MAX = 32 * 1024
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_IMPORTER = "<frozen importlib"
 
 
 class Outcome(NamedTuple):
@@ -115,11 +116,24 @@ def log_text(text: str) -> None:
             return
 
 
+def log_failure(trace: str, sentence: str) -> None:
+    """Writes a traceback, and the sentence where that says more than the traceback's last line."""
+    if trace:
+        log_text(trace)
+    if not trace or not sentence.startswith(trace.rstrip().rpartition("\n")[2]):
+        log_text(sentence)
+
+
 def _skip_own(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
-        trace = trace.tb_next
-    # The handler's file could not be read or compiled: no line of it has run, and the message says where it is wrong.
-    return None if trace is not None and trace.tb_frame.f_code is run_script.__code__ else trace
+    last = None
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_HERE, _IMPORTER)):
+        last, trace = trace, trace.tb_next
+    if trace is None and last is not None:
+        code = last.tb_frame.f_code
+        # The handler's file could not be read or compiled: no line of it has run, and the message says where it is
+        # wrong. Anything else that happened in here is our fault, and must be seen.
+        return None if code is run_script.__code__ or code.co_filename.startswith(_IMPORTER) else last
+    return trace
 
 
 def _text(exc: BaseException) -> str:

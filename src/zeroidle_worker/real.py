@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Optional, Tuple
 
 from zeroidle_worker import failure, wire
 from zeroidle_worker.link import Gone, Link
-from zeroidle_worker.outcome import log_text, trace_text
+from zeroidle_worker.outcome import log_failure, log_text, trace_text
 from zeroidle_worker.real_guards import Guards
 from zeroidle_worker.script import run_script
 from zeroidle_worker.settings import Settings
@@ -100,7 +100,7 @@ class _RealWorker:
 
     def _fail(self, reason: str, sentence: str, exc: Optional[BaseException] = None) -> int:
         trace = trace_text(exc.with_traceback(_foreign(exc.__traceback__))) if exc is not None else ""
-        log_text(trace + sentence)
+        log_failure(trace, sentence)
         body = trace.encode("utf-8", "replace")
         self._link.send(wire.pack(wire.FAILED, {"reason": reason, "message": sentence}, body))
         return 1

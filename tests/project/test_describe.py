@@ -221,3 +221,18 @@ def test_the_interpreter_of_the_tables_is_used_before_the_names_are_known(folder
     (folder / "zeroidle.toml").write_text(f'[endpoint.say-hello]\npython = "{link}"\n')
     found = load(["app.py"], None, folder, ENVIRON)
     assert found["say-hello"].python == str(link)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("from zeroidle import endpoint\n@endpoint\ndef x(a) -> int return a\n", "def x(a) -> int return a"),
+        ("from zeroidle import endpoint\nraise RuntimeError('no weights')\n", 'app.py", line 2, in <module>'),
+    ],
+)
+def test_a_file_that_fails_shows_its_own_lines_and_no_others(folder: Path, text: str, shown: str) -> None:
+    (folder / "app.py").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(["app.py"], None, folder, ENVIRON)
+    said = str(caught.value)
+    assert shown in said and "frozen importlib" not in said and "zeroidle_worker" not in said
