@@ -228,3 +228,10 @@ def test_the_banner_is_for_people(tmp_path: Path) -> None:
         up.send_signal(signal.SIGINT)
         assert up.wait(30) == 0
     assert text.count("curl -s http://127.0.0.1:") == 1 and "\x1b" not in text
+
+
+def test_a_variable_that_nothing_reads_is_named(start: Start) -> None:
+    up = start("handler.py", "--env", "MFA_ROOT_DIRECTORY=/volume/mfa", files={"handler.py": HANDLER})
+    until(lambda: "MFA_ROOT_DIR" in up.errors.read_text(), "it is said")
+    assert up.errors.read_text().startswith("handler: MFA_ROOT_DIRECTORY")
+    up.end()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zeroidle.cli.folder import DATA_NAME
 from zeroidle.cli.output import add_json
+from zeroidle.endpoint import Endpoint
 from zeroidle.project.settings import SETTINGS
 
 #: Other names under which RunPod's users look for a setting.
@@ -69,6 +70,7 @@ def up(args: argparse.Namespace) -> int:
     flags = Flags.parse(every, args.env, args.sets, os.environ)
     read = partial(load, args.target, flags, Path.cwd(), cache=data / "describe")
     endpoints = read()
+    _report_dead_settings(endpoints)
 
     from zeroidle.cli.serving import serve
 
@@ -76,6 +78,18 @@ def up(args: argparse.Namespace) -> int:
         endpoints, data, args.host, args.port, grace_s=grace_s, quiet=args.quiet, as_json=args.json,
         reload=read if args.reload else None,
     )  # fmt: skip
+
+
+def _report_dead_settings(endpoints: dict[str, Endpoint]) -> None:
+    """Names variables that an endpoint sets and that no library reads: somebody relies on them in vain."""
+    for endpoint in endpoints.values():
+        if not endpoint.env:
+            continue
+        from zeroidle.cli.output import note
+        from zeroidle.volume.environment import report
+
+        for sentence in report(endpoint.env):
+            note(f"{endpoint.name}: {sentence}")
 
 
 def _port(text: str) -> int:
