@@ -24,6 +24,8 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
+from zeroidle_worker.warm import warm_up
+
 #: Libraries start their thread pools at import unless told not to; a forked child sets them anew.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _MAX_PACKET = 1 << 20
@@ -216,6 +218,9 @@ def _become_worker(sock: socket.socket) -> NoReturn:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not select.select([sock], [], [], 0)[0]:  # nobody waits for this child yet
+            _restore_pools()
+            warm_up()
         data, fds, _, _ = socket.recv_fds(sock, _MAX_PACKET, 4)
         if not data:
             os._exit(0)

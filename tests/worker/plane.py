@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,8 @@ class Plane:
     async def start(self, **env: str) -> Worker:
         """Starts a worker; does not wait for it."""
         self._number += 1
-        worker = Worker(f"w{self._number}", NAME, time.time())
+        # Ids must differ between planes too: a fleet kills whatever carries the mark of an ended worker.
+        worker = Worker(f"w{self._number}-{secrets.token_hex(4)}", NAME, time.time())
         self.registry.add(worker)
         given = worker_env("http://127.0.0.1:9", self.endpoint, worker) | {
             "ZEROIDLE_SOCKET": str(self.socket.path),
@@ -74,7 +76,7 @@ class Plane:
         """Starts a worker and waits until it may take jobs."""
         worker = await self.start(**env)
         await until(lambda: worker.state is WorkerState.READY or worker.error or worker.id in self.exits)
-        assert worker.state is WorkerState.READY, f"{worker.error}\n{self.log(worker)}"
+        assert worker.state is WorkerState.READY, f"{worker.error} {self.exits}\n{self.log(worker)}"
         return worker
 
     async def exited(self, worker: Worker) -> Exit:

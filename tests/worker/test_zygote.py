@@ -161,13 +161,14 @@ def test_one_that_has_not_taken_its_place_yet_can_be_killed(tmp_path: Path) -> N
         async with plane(tmp_path, TELLS) as p:
             await first_run(p)
             worker = await p.ready()
+            ended = running(p, worker).pid
             await end(p, worker)
             (server,) = p.fleet.zygotes.pids()
 
             def waiting() -> list[int]:
                 return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
 
-            await until(lambda: len(waiting()) == 1)
+            await until(lambda: waiting() and ended not in waiting())
             os.kill(waiting()[0], signal.SIGSTOP)  # so it stays in the fork server's group
             await p.start()
             await asyncio.wait_for(p.fleet.stop(p.fleet.list()[0].worker_id, 0), 20)
