@@ -19,7 +19,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from engine_parts import machine, measures, servers
+from engine_parts import machine, measures, one_at_a_time, servers
 from engine_parts.report import print_table, print_targets
 from engine_parts.servers import Server
 
@@ -84,11 +84,14 @@ def measure_plane(found: Found, args: argparse.Namespace) -> None:
 
 
 def measure_sdk_loop(found: Found, args: argparse.Namespace) -> None:
-    """The SDK's own worker loop on our plane: the same handler file, `sdk` set to real."""
-    with servers.plane("--sdk", "real", "--python", str(servers.peers_python())) as server:
+    """The SDK's own worker loop: alone, with one job for each take as RunPod hands them out; then on our plane, which
+    hands it lists. The same handler file, `sdk` set to real."""
+    python = servers.peers_python()
+    found["sdk loop alone: jobs/s of an unmodified handler"].append(one_at_a_time.jobs_per_s(python, _SDK_SECONDS))
+    with servers.plane("--sdk", "real", "--python", str(python)) as server:
         _start_and_memory(found, server, "sdk loop")
         figures = measures.load(server, 8, _SDK_SECONDS)
-        found["sdk loop: jobs/s of an unmodified handler"].append(figures["per_s"])
+        found["sdk loop on our plane: jobs/s of an unmodified handler"].append(figures["per_s"])
         picked = measures.pick_up(server, _SDK_PICK_UPS, (1.2, 1.4))
         found["sdk loop: idle pick-up p50, ms"].append(statistics.median(picked))
 
