@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from zeroidle.errors import StoreError
 from zeroidle.store.protocol import ClockStore
@@ -15,12 +16,22 @@ log = logging.getLogger(__name__)
 SETTLE_S = 0.25
 RETRY_S = 5.0
 
+#: When the clock rings so much later than it was set for, or the time of day has run ahead by so much, the plane was
+#: stopped (a laptop that slept, a machine that was paused): what has run out meanwhile was not its workers' fault.
+LATE_S = 2.0
+
 
 class ExpiryClock:
-    """One timer. It sleeps until the time that the store named, and is set anew after job events."""
+    """One timer. It sleeps until the time that the store named, and is set anew after job events.
 
-    def __init__(self, store: ClockStore) -> None:
+    `renewal_s` says within which time every lease that can be renewed is: after the plane was stopped it waits so long.
+    """
+
+    def __init__(self, store: ClockStore, renewal_s: Callable[[], float] = lambda: 0.0) -> None:
         self._store = store
+        self._renewal_s = renewal_s
+        self._ahead = time.time() - time.monotonic()
+        self._hold_until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -48,8 +59,24 @@ class ExpiryClock:
 
     def _ring(self) -> None:
         self._timer = None
-        self._due = None
+        due, self._due = self._due, None
+        if (wait_s := self._hold(due)) > 0:
+            self._arm(wait_s)
+            return
         self._task = asyncio.get_running_loop().create_task(self._expire())
+
+    def _hold(self, due: float | None) -> float:
+        """How long to wait because the plane was stopped; once for each stop, so that nothing waits for ever."""
+        now = time.monotonic()
+        before, self._ahead = self._ahead, time.time() - now
+        stopped_s = max(now - (now if due is None else due), self._ahead - before)
+        if self._hold_until is None and stopped_s > LATE_S:
+            log.warning("expiry.held stopped_s=%.1f", stopped_s)
+            self._hold_until = now + self._renewal_s()
+        if self._hold_until is None or now < self._hold_until:
+            return 0.0 if self._hold_until is None else self._hold_until - now
+        self._hold_until = None
+        return 0.0
 
     async def _expire(self) -> None:
         self._poked = False

@@ -44,7 +44,8 @@ class ScalingLoop:
         self._fleet = fleet
         self._registry = registry
         self._pools: dict[str, Pool] = {}
-        self._expiry = ExpiryClock(store)
+        # Workers' leases are renewed three times in the shortest one.
+        self._expiry = ExpiryClock(store, lambda: 1.0 + min((e.lease_s for e in endpoints.values()), default=0.0) / 3)
 
     async def start(self) -> None:
         """Takes up what an earlier plane left, whose workers are gone, and begins to decide."""
