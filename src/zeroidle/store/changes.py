@@ -139,8 +139,7 @@ class Changes:
 
     def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
         """Something for the listeners."""
-        if self.listeners:
-            self._tell(JobEvent(kind, job, worker_id))
+        self._tell(JobEvent(kind, job, worker_id))
 
     # What the store adds
 

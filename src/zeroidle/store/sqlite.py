@@ -147,10 +147,13 @@ class SqliteStore(Ledger):
         self._check_open()
         self._state.put(job, time.time())
         self._serve(job.endpoint)
-        end = time.monotonic() + timeout_s
-        while self._state.find(job.endpoint, job.id) is job and self._open and (left_s := end - time.monotonic()) > 0:
+        end, left_s = time.monotonic() + timeout_s, timeout_s
+        while left_s > 0 and self._open:
             if await self._changes.watch(job, left_s) is job:
                 return job
+            if self._state.find(job.endpoint, job.id) is not job:
+                break  # it could not be written
+            left_s = end - time.monotonic()
         if not job.final:
             await self._changes.durable(everything=True)
         found = await self.get(job.endpoint, job.id)
