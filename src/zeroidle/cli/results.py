@@ -72,7 +72,8 @@ class Saver:
         if url.startswith("data:"):
             head, _, body = url.partition(",")
             try:
-                data = base64.b64decode("".join(body.split()), validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+                text = "".join(body.split())
+                data = base64.b64decode(text, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
             except (binascii.Error, ValueError):
                 return None
             return self._write(name, media_type, lambda file: _put(file, data))
