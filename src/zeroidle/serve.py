@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from zeroidle.delivery.webhook import WebhookSender
@@ -154,18 +155,19 @@ class Plane:
 
     async def close(self, grace_s: float = 30.0) -> None:
         """Lets running jobs end within `grace_s`, stops all workers, commits and closes. Jobs that wait stay."""
-        async with contextlib.AsyncExitStack() as last:  # what is pushed last is done first, and an error stops nothing
-            last.callback((self.data / PLANE_FILE).unlink, missing_ok=True)
-            last.callback(self._remove_socket_folder)
-            last.push_async_callback(self.store.close)
-            last.push_async_callback(self.webhooks.close)
-            last.push_async_callback(self.socket.close)
-            last.push_async_callback(self.weights.close)
-            last.push_async_callback(self.fleet.close)
-            last.callback(self.files.close)
-            last.push_async_callback(self.server.close, CLOSE_GRACE_S)
-            # Clients are served until the last job has ended: those who wait get their answers.
-            await self.scaling.drain(grace_s)
+        # Clients are served until the last job has ended: those who wait get their answers.
+        await self.scaling.drain(grace_s)
+        parts = (
+            partial(self.server.close, CLOSE_GRACE_S), self.files.close, self.fleet.close, self.weights.close,
+            self.socket.close, self.webhooks.close, self.store.close,
+        )  # fmt: skip
+        for close in parts:
+            try:
+                await close()
+            except Exception:  # the others are closed all the same
+                log.exception("plane.close_failed part=%r", close)
+        self._remove_socket_folder()
+        (self.data / PLANE_FILE).unlink(missing_ok=True)
 
     async def _make_first_key(self) -> None:
         """A plane that others can reach is never open: without any key, one is made."""

@@ -54,7 +54,7 @@ class Files:
         """Begins to look for what is over its time."""
         self._sweep()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends that."""
         if self._timer is not None:
             self._timer.cancel()
