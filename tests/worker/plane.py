@@ -108,12 +108,13 @@ class Plane:
         return Path(worker.log_path or "").read_text()
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
-    """Waits for a condition."""
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    """Waits for a condition; answers its value."""
     deadline = time.monotonic() + timeout_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "the condition was not met in time"
         await asyncio.sleep(0.005)
+    return found
 
 
 @contextlib.asynccontextmanager

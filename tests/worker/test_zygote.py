@@ -166,10 +166,11 @@ def test_one_that_has_not_taken_its_place_yet_can_be_killed(tmp_path: Path) -> N
             (server,) = p.fleet.zygotes.pids()
 
             def waiting() -> list[int]:
-                return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+                found = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+                return [int(pid) for pid in found if int(pid) != ended]
 
-            await until(lambda: waiting() and ended not in waiting())
-            os.kill(waiting()[0], signal.SIGSTOP)  # so it stays in the fork server's group
+            spare = await until(waiting)
+            os.kill(spare[0], signal.SIGSTOP)  # so it stays in the fork server's group
             await p.start()
             await asyncio.wait_for(p.fleet.stop(p.fleet.list()[0].worker_id, 0), 20)
             assert not p.fleet.list()
