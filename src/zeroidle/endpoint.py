@@ -27,7 +27,8 @@ class Endpoint:
 
     `handler` is the Python file, `root` the folder it runs in (its own imports and files are found there),
     `python` the interpreter. Times are in seconds, sizes in bytes. `retries` is how often a job is tried again
-    after its worker was lost before it is set aside as poison. `input_schema` and `output_schema` are JSON Schema
+    after its worker was lost before it is set aside as poison. `rate_limits` names the table of `gateway.limits` that
+    clients are held to. `input_schema` and `output_schema` are JSON Schema
     (draft 2020-12) where type hints give one, `doc` is the author's description.
 
     `declared` is the name under which the file declares it, which may differ from `name`; `form` says what was
@@ -58,6 +59,7 @@ class Endpoint:
     max_body_bytes: int = 10 * 1024 * 1024
     max_body_sync_bytes: int = 20 * 1024 * 1024
     env: dict[str, str] = field(default_factory=dict)
+    rate_limits: Literal["none", "runpod"] = "none"
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     doc: str = ""

@@ -167,6 +167,7 @@ def test_a_socket_folder_of_somebody_else_is_not_used(start: Start, tmp_path: Pa
         (["nothing.py"], "There is no file or folder nothing.py"),
         (["handler.py", "--idle", "soon"], "--idle = 'soon' is not a duration"),
         (["handler.py", "--min-workers", "5"], "makes the range of workers 5:3"),
+        (["handler.py", "--rate-limits", "aws"], "--rate-limits = 'aws' is not one of none, runpod."),
         (["handler.py", "--python", "/no/python"], "does not exist"),
         (["handler.py", "--port", "70000"], "is not a port"),
         (["handler.py", "--set", "handlr.idle=5s"], "did you mean handler?"),

@@ -88,7 +88,7 @@ class GatewayPlane:
             self.store,
             self.endpoints,
             self.registry,
-            Limits(options.get("limits", {})),
+            options.get("limits", Limits()),
             check=options.get("check"),
             upload=options.get("upload"),
         )

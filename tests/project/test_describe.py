@@ -99,7 +99,8 @@ def test_the_decorator_takes_what_the_file_takes(folder: Path) -> None:
     assert set(DECORATOR_KEYS) - {"name"} == set(KEYS) - where_it_runs
     (folder / "all.py").write_text(
         "from zeroidle import endpoint\n@endpoint(files='url', file_limit='1MB', file_timeout='3s', private_urls=True, "
-        "start_timeout='9s', retention='2h', openai='audio.speech', image='python:3.12', apt=['ffmpeg'])\n"
+        "start_timeout='9s', retention='2h', openai='audio.speech', image='python:3.12', apt=['ffmpeg'], "
+        "rate_limits='runpod')\n"
         "def all_of_it(n: int) -> int:\n    return n\n"
     )
     found = load(["all.py"], None, folder, {})["all-of-it"]
@@ -109,7 +110,7 @@ def test_the_decorator_takes_what_the_file_takes(folder: Path) -> None:
         3.0,
         True,
     )
-    assert (found.start_timeout_s, found.retention_s) == (9.0, 7200.0)
+    assert (found.start_timeout_s, found.retention_s, found.rate_limits) == (9.0, 7200.0, "runpod")
     assert (found.openai, found.image, found.apt) == ("audio.speech", "python:3.12", ("ffmpeg",))
 
 

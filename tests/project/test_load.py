@@ -81,6 +81,7 @@ retention = "24h"
 retention_sync = "2m"
 max_body = "1MB"
 max_body_sync = "2MB"
+rate_limits = "runpod"
 fork_server = "2m"
 batch = [8, "50ms"]
 openai = "audio.speech"
@@ -122,6 +123,7 @@ env = {{ MODE = "turbo", N = 3, DEBUG = true, HF_TOKEN = "t" }}
             1 << 20,
             2 << 20,
             {"MODE": "turbo", "N": "3", "DEBUG": "true", "HF_TOKEN": "t"},
+            "runpod",
             batch=(8, 0.05),
             openai="audio.speech",
             files="url",

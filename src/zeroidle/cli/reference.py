@@ -38,7 +38,7 @@ def settings_page() -> str:
     """docs/configuration.md."""
     lines = ["# Settings", "", _MADE, "", *_SETTINGS_INTRO, ""]
     for setting in SETTINGS:
-        flag = f", on the command line `--{setting.name}`" if setting.flag else ""
+        flag = f", on the command line `{setting.option}`" if setting.flag else ""
         default = f" Default: `{setting.default}`." if setting.default else ""
         lines += [f"## {setting.name}", "", f"{setting.doc}", ""]
         lines += [

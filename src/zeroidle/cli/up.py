@@ -37,7 +37,7 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings of all endpoints (they win over zeroidle.toml)")
     for setting in SETTINGS:
         if setting.flag:
-            names = [f"--{setting.name}", *([ALIASES[setting.name]] if setting.name in ALIASES else [])]
+            names = [setting.option, *([ALIASES[setting.name]] if setting.name in ALIASES else [])]
             about = setting.doc.split(". ")[0].rstrip(".").replace("`", "").replace("%", "%%")
             group.add_argument(*names, dest=f"every_{setting.name}", metavar="VALUE", help=f"{setting.form}: {about}")
     group.add_argument("--min-workers", dest="every_min_workers", metavar="N", help="workers that are kept warm")

@@ -104,13 +104,13 @@ class RunpodApi:
             text = f"/{operation} takes {allow}, not {request.method}."
             return failure(405, text, {"allow": allow})
         call = _Call(request, endpoint, job_id)
-        if operation not in self._limits.table:
+        if endpoint.rate_limits == "none":
             return await route.run(call)
-        self._limits.enter(endpoint.name, operation, sum(1 for _ in self._registry.of(endpoint.name)))
+        self._limits.enter(endpoint, operation)
         try:
             return await route.run(call)
         finally:
-            self._limits.leave(endpoint.name, operation)
+            self._limits.leave(endpoint, operation)
 
     def admit(self, request: Request) -> int:
         """How many bytes a request's body may have, before it goes to disk. Raises NotFound."""

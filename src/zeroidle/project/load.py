@@ -151,7 +151,7 @@ def _build(
     for text, where in ((flags.every, "--{}"), (own, f"--set {declared.name}.{{}}")):
         for key, value in text.items():
             if key not in _BOUNDS and not key.startswith("env.") and key != "env_file":
-                fields |= _read(key, value, cwd, where.format(key))
+                fields |= _read(key, value, cwd, where.format(key if text is own else key.replace("_", "-")))
     _bound_workers(fields, flags.every)
     if description is not None:
         fields |= _declaration(description, fields)

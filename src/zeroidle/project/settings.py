@@ -18,7 +18,8 @@ class Setting:
     """One setting of an endpoint.
 
     `fields` are the fields of `Endpoint` that it fills (two for a pair). `default` is the default as a user would
-    write it. `flag` says whether `zeroidle up` has it as --name; `--set NAME.key=value` takes every setting.
+    write it. `flag` says whether `zeroidle up` has it as an option (`option`); `--set NAME.key=value` takes every
+    setting.
     """
 
     name: str
@@ -29,6 +30,11 @@ class Setting:
     doc: str
     example: str
     flag: bool = False
+
+    @property
+    def option(self) -> str:
+        """How it is written on the command line, if `flag` says that it is."""
+        return "--" + self.name.replace("_", "-")
 
     def read(self, value: object, folder: Path) -> dict[str, object]:
         """The endpoint's fields that this value sets. Raises ValueError with the end of a sentence."""
@@ -218,6 +224,18 @@ SETTINGS: tuple[Setting, ...] = (
         "20MB",
         "The largest body that `/runsync` takes.",
         '"20MB"',
+    ),
+    Setting(
+        "rate_limits",
+        ("rate_limits",),
+        values.choice("none", "runpod"),
+        "none or runpod",
+        "none",
+        "Whether clients are held to rate limits. `runpod` refuses with 429 and `Retry-After` what is over RunPod's "
+        "documented figures, as 1000 `/run` in ten seconds and 200 at once, so that a client can be tested against "
+        "them. On a machine of one's own nothing is gained by refusing oneself.",
+        '"runpod"',
+        flag=True,
     ),
     Setting(
         "fork_server",
