@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.plane import GatewayPlane, running
+from zeroidle.job import Spooled
 
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
@@ -211,6 +212,12 @@ BAD_BODIES = [
     (b"{}", '"input"'),
     (b"[]", "object"),
     (b'"input"', "object"),
+    (b'{"input": "\\ud800}', "not valid JSON"),
+    (b'{"input": "\\ud80"}', "not valid JSON"),
+    (b'{"input": "\\\\ud800\\udc0"}', "not valid JSON"),
+    (b'{"input": 1, "webhook": "http://x/\\ud800"}', "half of a surrogate pair"),
+    (b'{"input": 1, "policy": {"\\udc00": 1}}', "half of a surrogate pair"),
+    (b'{"input": "\\ud800", "policy": {"ttl": 9999}}', "ttl"),
     (b'{"input": 1, "webhook": 5}', "webhook"),
     (b'{"input": 1, "webhook": "ftp://x/y"}', "webhook"),
     (b'{"input": 1, "webhook": "http://"}', "webhook"),
@@ -225,6 +232,39 @@ BAD_BODIES = [
     (b'{"input": 1, "policy": {"priority": 1}}', "priority"),
     (b'{"input": 1, "s3Config": []}', "s3Config"),
 ]
+
+
+#: Python's `json` and JavaScript's `JSON.stringify` write them so.
+HALF_PAIRS = [
+    "\\ud800", "\\uDFFF", "a\\ud83dx\\ude00", "\\ude00\\ud83d", "\\ud800\\ud83d\\ude00", "\\\\ud800\\udc00",
+    "\\\\\\ud800\\n\\u00e4", "\\ud800" * 3 + "ä",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HALF_PAIRS)
+@pytest.mark.parametrize("form", ['{"input": %s}', '{"other": %s, "input": {%s: [%s]}}', '{%s: 1, "input": %s}'])
+def test_half_of_a_surrogate_pair_in_an_input_stays_as_it_is(plane: GatewayPlane, text: str, form: str) -> None:
+    body = form.replace("%s", f'"{text}"')
+    wanted = json.loads(body)["input"]
+    answer = plane.call("POST", "/v2/idle/run", body.encode())
+    assert answer.status == 200, answer.body
+    kept = plane.loop.run(plane.store.get("idle", answer.json["id"]))
+    assert kept is not None and isinstance(kept.input, bytes)
+    assert json.loads(kept.input) == wanted
+    assert kept.input in body.encode()
+
+
+@pytest.mark.parametrize("order", ["input first", "input last"])
+def test_half_of_a_surrogate_pair_in_a_large_input_stays_as_it_is(plane: GatewayPlane, order: str) -> None:
+    value = '"' + "".join(f"{text}\\\\" * 30_000 for text in HALF_PAIRS) + '"'
+    tail = '"s3Config": {"accessId": "\\ud800"}, "other": "\\udfff"'
+    body = f'{{"input": {value}, {tail}}}' if order == "input first" else f'{{{tail}, "input": {value}}}'
+    answer = plane.call("POST", "/v2/idle/run", body.encode())
+    assert answer.status == 200, answer.body
+    kept = plane.loop.run(plane.store.get("idle", answer.json["id"]))
+    assert kept is not None and isinstance(kept.input, Spooled)
+    assert (plane.store.spool / kept.input.path).read_text().strip() == value
+    assert kept.envelope == b'{"s3Config":{"accessId": "\\ud800"}}'
 
 
 @pytest.mark.parametrize(("body", "word"), BAD_BODIES, ids=[repr(b)[:60] for b, _ in BAD_BODIES])

@@ -21,6 +21,14 @@ _BLOCK_BYTES = 1 << 20
 _MAX_TAIL_BYTES = 64 * 1024
 _INPUT_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"input"[ \t\r\n]*:[ \t\r\n]*')
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+#: Any escape of JSON; in the group: half of a surrogate pair that is alone.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(%b)|\\." % _SURROGATE.pattern, re.DOTALL
+)
+#: Stands for the backslash of such an escape while a body is decoded. UTF-8 never has this byte.
+_MARK = b"\xff"
+
 
 class _PolicyFields(msgspec.Struct, forbid_unknown_fields=True):
     """The `policy` object; None in a field means the same as leaving it out."""
@@ -57,14 +65,15 @@ def read_small(body: bytes) -> Submission:
     if not body.isascii():
         _check_utf8(iter((body,)))
     envelope = _decode(body)
-    return _submission(envelope, bytes(envelope.input))
+    return _submission(envelope, _unmarked(envelope.input))
 
 
 def read_large(spool: Path, body: Spooled) -> Submission:
     """The submission in a spooled body, whose file becomes the input's. Blocks on the disk: call it in a thread."""
     path = spool / body.path
     with path.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        # Marks are set in the map alone: the file stays as it is.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as data:
             _check_utf8(data[at : at + _BLOCK_BYTES] for at in range(0, len(data), _BLOCK_BYTES))
             envelope = _decode(data)
             submission = _submission(envelope, body)
@@ -91,19 +100,36 @@ def _keep_input(fd: int, data: mmap.mmap, envelope: _Envelope, path: Path) -> tu
                 return start, start + size_bytes
         copy = path.with_name(path.name + ".input")
         with copy.open("wb") as file:
-            file.write(raw)
+            for at in range(0, size_bytes, _BLOCK_BYTES):
+                file.write(_unmarked(raw[at : at + _BLOCK_BYTES]))
         copy.replace(path)
         return -1, size_bytes
 
 
 def _decode(body: bytes | mmap.mmap) -> _Envelope:
+    """The envelope, whose raw values may hold marks (`_unmarked`). Raises RequestError."""
     try:
-        envelope = _decoder.decode(body)
+        try:
+            envelope = _decoder.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # Half of a surrogate pair is well-formed JSON (RFC 8259, 8.2), and Python's and JavaScript's clients send
+            # it; this decoder refuses it also where it skips over a value.
+            marked = _marked(body)
+            if marked is None:
+                raise
+            envelope = _decoder.decode(marked)
     except msgspec.ValidationError as exc:
         hint = "; policy takes executionTimeout, ttl and lowPriority" if "$.policy" in str(exc) else ""
         raise RequestError(f"The request is not as it should be: {exc}{hint}.") from exc
     except msgspec.DecodeError as exc:
         raise RequestError(f"The body is not valid JSON: {exc}.") from exc
+    except UnicodeDecodeError as exc:
+        raise RequestError(
+            "webhook and policy cannot hold half of a surrogate pair: a \\u escape from \\ud800 to \\udfff that stands "
+            "alone; only the input can."
+        ) from exc
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.") from exc
     if not memoryview(envelope.input):
@@ -111,8 +137,26 @@ def _decode(body: bytes | mmap.mmap) -> _Envelope:
     return envelope
 
 
+def _marked(body: bytes | mmap.mmap) -> bytearray | mmap.mmap | None:
+    """The body with a mark in the place of the backslash of each half of a surrogate pair; None without any."""
+    if not _SURROGATE.search(body):
+        return None
+    marked = body if isinstance(body, mmap.mmap) else bytearray(body)
+    found = False
+    for escape in _ESCAPE.finditer(body):
+        if escape[1]:
+            marked[escape.start() : escape.start() + 1] = _MARK
+            found = True
+    return marked if found else None
+
+
+def _unmarked(raw: msgspec.Raw | memoryview) -> bytes:
+    value = bytes(raw)
+    return value.replace(_MARK, b"\\") if _MARK in value else value
+
+
 def _submission(envelope: _Envelope, payload: Payload) -> Submission:
-    s3_config = bytes(envelope.s3Config)
+    s3_config = _unmarked(envelope.s3Config)
     if s3_config == b"null":
         s3_config = b""
     if s3_config and not s3_config.startswith(b"{"):
