@@ -179,11 +179,68 @@ def test_requests_lists_the_newest_first_in_pages(plane: GatewayPlane) -> None:
 
 def test_an_idempotency_key_makes_one_job(plane: GatewayPlane) -> None:
     headers = {"Idempotency-Key": "order-7"}
-    answers = [plane.call("POST", "/v2/idle/run", {"input": n}, headers).json["id"] for n in range(3)]
+    answers = [plane.call("POST", "/v2/idle/run", {"input": 1}, headers).json["id"] for _ in range(3)]
     assert len(set(answers)) == 1
     other = plane.call("POST", "/v2/idle/run", {"input": 1}, {"Idempotency-Key": "order-8"}).json["id"]
     assert other not in answers
     assert plane.call("POST", "/v2/idle/run", {"input": 1}, {"Idempotency-Key": "k" * 256}).status == 400
+
+
+BIG = "y" * 400_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "again", "what"),
+    [
+        ({"input": 1}, {"input": 2}, "input"),
+        ({"input": BIG}, {"input": BIG + "y"}, "input"),
+        ({"input": BIG}, {"input": BIG[:-1] + "z"}, "input"),
+        ({"input": BIG}, {"input": 1}, "input"),
+        ({"input": 1}, {"input": BIG}, "input"),
+        ({"input": 1}, {"input": 1, "policy": {"ttl": 60000}}, "policy"),
+        ({"input": 1, "webhook": "http://127.0.0.1:9/a"}, {"input": 1, "webhook": "http://127.0.0.1:9/b"}, "webhook"),
+        ({"input": 1, "policy": {"ttl": 60000}}, {"policy": {"ttl": 60000.0}, "other": 2, "input": 1}, ""),
+        ({"input": 1, "s3Config": {"accessSecret": "old"}}, {"input": 1, "s3Config": {"accessSecret": "new"}}, ""),
+        ({"input": BIG}, {"input": BIG}, ""),
+        ({"input": BIG}, {"other": 1, "input": BIG}, ""),
+        ({"input": "small", "other": BIG}, {"input": "small"}, ""),
+    ],
+)
+@pytest.mark.parametrize("state", ["waiting", "ended", "after a restart"])
+def test_an_idempotency_key_with_another_job_gets_422(
+    tmp_path: Path, sent: Any, again: Any, what: str, state: str
+) -> None:
+    headers = {"Idempotency-Key": "order-9"}
+    with running(tmp_path) as plane:
+        job_id = plane.call("POST", "/v2/idle/run", sent, headers).json["id"]
+        if state == "ended":
+            plane.call("POST", f"/v2/idle/cancel/{job_id}")
+        if state != "after a restart":
+            resent(plane, again, what, headers, job_id)
+            return
+    with running(tmp_path) as plane:
+        resent(plane, again, what, headers, job_id)
+
+
+def resent(plane: GatewayPlane, body: Any, what: str, headers: dict[str, str], job_id: str) -> None:
+    files = sorted(plane.store.spool.iterdir())
+    for operation in ("run", "runsync?wait=1000"):
+        answer = plane.call("POST", f"/v2/idle/{operation}", body, headers)
+        if what:
+            assert answer.status == 422
+            assert f"'order-9' came before with another {what}, as the job {job_id};" in answer.error
+        else:
+            assert (answer.status, answer.json["id"]) == (200, job_id)
+    assert plane.call("POST", "/v2/echo/runsync", body, headers).status == 200  # of another endpoint
+    assert sorted(set(plane.store.spool.iterdir()) - set(files)) == spooled(plane)
+
+
+def spooled(plane: GatewayPlane) -> list[Path]:
+    """Files of the jobs of `echo`."""
+    jobs = plane.loop.run(plane.store.list_jobs("echo"))
+    found = [plane.loop.run(plane.store.get("echo", job.id)) for job in jobs]
+    payloads = [payload for job in found if job is not None for payload in (job.input, job.output)]
+    return sorted(plane.store.spool / payload.path for payload in payloads if isinstance(payload, Spooled))
 
 
 def test_policy_and_other_keys_are_taken(plane: GatewayPlane) -> None:

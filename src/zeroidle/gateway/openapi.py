@@ -37,8 +37,8 @@ class _Operation:
 
 _EVERY = ("400", "401", "403", "404", "413", "415", "429", "431", "503")
 _OPERATIONS = (
-    _Operation("run", "post", "Take a job and answer at once", "JobState", ("key",), submits=True),
-    _Operation("runsync", "post", "Take a job and wait for its end", "Job", ("key", "wait"), submits=True),
+    _Operation("run", "post", "Take a job and answer at once", "JobState", ("key",), ("422",), submits=True),
+    _Operation("runsync", "post", "Take a job and wait for its end", "Job", ("key", "wait"), ("422",), submits=True),
     _Operation("status/{id}", "get", "The job as it is now", "Job", ("id",)),
     _Operation("status-sync/{id}", "get", "The job, after waiting for its end", "Job", ("id", "wait")),
     _Operation("stream/{id}", "get", "What the job has yielded", "Stream", ("id", "start", "streamWait")),

@@ -141,6 +141,7 @@ _ERRORS = {
     "409": "The job is not in a state in which that can be done.",
     "413": "The body is larger than this path takes.",
     "415": "The body has an encoding or a type that this path does not take.",
+    "422": "The Idempotency-Key came before with another job.",
     "429": "Too many requests.",
     "431": "The headers are too large.",
     "503": "The job store takes nothing now; send it again later.",

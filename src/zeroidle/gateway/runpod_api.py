@@ -13,6 +13,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound, RequestError
 from zeroidle.gateway import answers
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
+from zeroidle.gateway.idempotency import check_same
 from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
@@ -146,7 +147,7 @@ class RunpodApi:
     async def _runsync(self, call: _Call) -> Response:
         wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
         job = await self._read(call, sync=True)
-        if isinstance(job.input, bytes):
+        if isinstance(job.input, bytes) and job.idempotency_key is None:
             return self._found(await self._store.put_and_wait(job, wait_s), job.id)
         job = await self._put(call.request, job)
         return self._found(await self._store.wait(call.endpoint.name, job.id, wait_s), job.id)
@@ -176,15 +177,21 @@ class RunpodApi:
         in the middle."""
         payload = job.input
         if isinstance(payload, bytes):
-            return await self._store.put(job)
+            kept = await self._store.put(job)
+            if kept.id != job.id:  # the idempotency key was known
+                await check_same(self._store.spool, kept, job)
+            return kept
         request.body = b""
         try:
             kept = await asyncio.shield(asyncio.ensure_future(self._store.put(job)))
         except Exception:
             remove_file(self._store.spool, payload.path)
             raise
-        if kept.id != job.id:  # the idempotency key was known
-            remove_file(self._store.spool, payload.path)
+        if kept.id != job.id:
+            try:
+                await check_same(self._store.spool, kept, job)
+            finally:
+                remove_file(self._store.spool, payload.path)
         return kept
 
     # Asking
