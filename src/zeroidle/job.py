@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
 
 from zeroidle.errors import RequestError
 
@@ -42,8 +43,7 @@ EXECUTION_TIMEOUT_MS = (5_000, 7 * 86_400_000)  # RunPod: at least 5 s, at most 
 TTL_MS = (10_000, 7 * 86_400_000)  # RunPod: at least 10 s, at most 7 days
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What the caller asked for this one job; None means the endpoint's setting.
 
     Times are in milliseconds because that is what RunPod's API takes; ranges are RunPod's.
@@ -62,8 +62,7 @@ class Policy:
                 raise RequestError(f"policy.{key} is {value} ms; it must be from {low} to {high} ms.")
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
+class Spooled(Struct, frozen=True):
     """A payload that lies in a file because it is large.
 
     `path` is relative to the store's spool folder; `size_bytes` is its length.
@@ -84,8 +83,7 @@ def read_payload(payload: Payload, spool: Path) -> bytes:
     return (spool / payload.path).read_bytes()
 
 
-@dataclass(slots=True)
-class Phase:
+class Phase(Struct, array_like=True):
     """One stretch of a job's or a worker's life. Times are Unix seconds; `end` is None while it lasts."""
 
     name: str
@@ -99,21 +97,24 @@ class Phase:
         return max(0.0, (self.end if self.end is not None else now) - self.start)
 
 
-@dataclass(slots=True)
-class Job:
+_USUAL = Policy()
+
+
+class Job(Struct):
     """One request and everything known of it. Only the store changes a job; everybody else reads.
 
     `input` is the raw JSON of the input; `envelope` the raw JSON object of other keys that the worker gets
     beside it (s3Config). `output` is the raw JSON result, `error` the text of a failure. Times are Unix
     seconds. `attempt` counts hand-outs and fences a late worker: a report counts only when
-    (id, worker_id, attempt) are the current ones and the job is in progress.
+    (id, worker_id, attempt) are the current ones and the job is in progress. `retain_s` is how long the ended job can
+    be asked for, where that is not the endpoint's setting.
     """
 
     id: str
     endpoint: str
     input: Payload
     status: Status = Status.IN_QUEUE
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = _USUAL
     created_at: float = 0.0
     sync: bool = False
     webhook: str | None = None
@@ -133,6 +134,7 @@ class Job:
     chunks: int = 0
     chunks_read: int = 0
     log_range: tuple[int, int] | None = None
+    retain_s: float | None = None
     phases: list[Phase] = field(default_factory=list)
     seq: int = 0
 
@@ -155,7 +157,7 @@ class Job:
 
     def copy(self) -> Job:
         """A copy that later changes do not reach."""
-        return dataclasses.replace(self, phases=[dataclasses.replace(p) for p in self.phases])
+        return msgspec.structs.replace(self, phases=[msgspec.structs.replace(p) for p in self.phases])
 
 
 class JobIds:

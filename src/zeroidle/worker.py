@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from zeroidle.job import Phase
 
 
@@ -34,8 +36,7 @@ class Control(Protocol):
         """The worker's `cap` has changed; returns when it waits for no more jobs than that at a time."""
 
 
-@dataclass(slots=True)
-class Held:
+class Held(Struct):
     """A job that a worker holds. Times are Unix seconds; `last_ping_at` is when a ping last named it."""
 
     job_id: str

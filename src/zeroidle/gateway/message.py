@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
+
+from msgspec import Struct, field
 
 from zeroidle.job import Spooled
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct, eq=False):
     """One HTTP request, body complete. `path` is percent-decoded without the query; header names are lower case.
 
     A body of 256 KiB or more was received into a file of the spool and is a `Spooled`. A handler that answers below
@@ -36,15 +36,13 @@ class Request:
         return values[-1] if values else None
 
 
-@dataclass(frozen=True, slots=True)
-class Spliced:
+class Spliced(Struct, frozen=True):
     """A body made of bytes and whole files, in order: how a large result gets its JSON around it without a copy."""
 
     parts: tuple[bytes | Path, ...]
 
 
-@dataclass(slots=True)
-class Response:
+class Response(Struct, eq=False):
     """One HTTP answer. `body` is bytes, a file to send, both in a row, or an iterator of chunks (sent chunked)."""
 
     status: int = 200

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import chain
+
+from msgspec import Struct, field
 
 from zeroidle.store.rows import Row
 
@@ -14,8 +15,7 @@ from zeroidle.store.rows import Row
 _GROUPS = (1, 8, 64, 512)
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct, eq=False):
     """Rows by table. The four lists of jobs differ in which columns they write: Python binds a NULL dearly, so
     what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
     is removed; `files` go when the commit is durable."""

@@ -6,19 +6,18 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError
 from zeroidle.job import Job, Phase, Spooled, Status
 from zeroidle.store.batch import Batch
+from zeroidle.store.group import Done, Group
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
 from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
 from zeroidle.store.recent import Recent
 from zeroidle.store.rows import (
-    Row,
     delivery_row,
     ended_row,
     job_row,
@@ -29,6 +28,7 @@ from zeroidle.store.rows import (
 )
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import Before, State, Told
+from zeroidle.store.waits import Wait, Waits
 
 log = logging.getLogger(__name__)
 
@@ -36,31 +36,6 @@ log = logging.getLogger(__name__)
 LAZY_S = 0.05
 #: After a commit that failed, what nobody waits for is tried again this much later.
 AGAIN_S = 2.0
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """The changes of one commit. `undo` tells in order what to take back when it fails."""
-
-    jobs: dict[int, Job] = field(default_factory=dict)
-    new: set[int] = field(default_factory=set)
-    undo: list[tuple[Literal["added", "ended", "revived"], Job, Before | None]] = field(default_factory=list)
-    ended: list[tuple[Job, str | None]] = field(default_factory=list)
-    revived: set[int] = field(default_factory=set)
-    chunks: list[Row] = field(default_factory=list)
-    notes: list[tuple[int, str]] = field(default_factory=list)
-    reads: dict[int, int] = field(default_factory=dict)
-    counters: set[str] = field(default_factory=set)
-    deliveries: dict[str, Delivery] = field(default_factory=dict)
-    workers: dict[str, Row] = field(default_factory=dict)
-    keys: list[tuple[str, str | None]] = field(default_factory=list)
-    forget: list[int] = field(default_factory=list)
-    forget_deliveries: list[str] = field(default_factory=list)
-    keep_workers: int | None = None
-    files: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-    dirty: bool = False
 
 
 class Changes:
@@ -83,15 +58,15 @@ class Changes:
         self.on_restored: Callable[[str], None] = lambda endpoint: None
         self._journal = journal
         self._spool = spool
-        self._group = _Group()
+        self._group = Group()
         self._late: dict[int, Job] = {}  # new jobs that are in no group yet
         self._touched: dict[int, Job] = {}
-        self._flying: _Group | None = None
+        self._flying: Group | None = None
         self._soon = False
         self._failing = False
         self.error = StoreError()  # of the last commit that failed
         self._timer: asyncio.TimerHandle | None = None
-        self._watchers: dict[int, list[asyncio.Future[Job | None]]] = {}
+        self.waits = Waits()
 
     # What the state tells
 
@@ -159,7 +134,7 @@ class Changes:
         self._group.dirty = True
         job.chunks += 1
         self.touched(job)
-        self._wake(job, None)
+        self.waits.news(job.seq)
 
     def has_chunks(self, job: Job) -> bool:
         """Whether chunks of the job are not in the file yet."""
@@ -226,43 +201,38 @@ class Changes:
 
     # Waiting
 
-    def durable(self, everything: bool = False) -> asyncio.Future[None]:
-        """Done when everything up to now is durable, but for what may be lost in a crash, unless `everything`;
-        StoreError when it could not be made so."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def when_durable(self, done: Done, everything: bool = False) -> None:
+        """Calls `done` when everything up to now is durable, but for what may be lost in a crash, unless `everything`;
+        perhaps at once."""
         if everything:
             self._gather()
         group = self._group
         if group.dirty:
-            group.waiters.append(future)
+            group.waiters.append(done)
             if self._flying is None and not self._soon:
                 self._soon = True
                 asyncio.get_running_loop().call_soon(self._flush)
         elif self._flying is not None:
-            self._flying.waiters.append(future)
+            self._flying.waiters.append(done)
         else:
-            future.set_result(None)
+            done(None)
+
+    def durable(self, everything: bool = False) -> asyncio.Future[None]:
+        """The same as a future; it raises StoreError when it could not be made durable."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when_durable(partial(_settle, future), everything)
         return future
 
     async def watch(self, job: Job, timeout_s: float) -> Job | None:
         """Waits until something happens to the job; answers it when it has ended and that is durable."""
-        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
-        watchers = self._watchers.setdefault(job.seq, [])
-        watchers.append(future)
-        timer = asyncio.get_running_loop().call_later(timeout_s, _resolve, future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Job | None] = loop.create_future()
+        wait = Wait(partial(_resolve, future), loop.time() + timeout_s, news=True)
+        self.waits.add(job.seq, wait)
         try:
             return await future
         finally:
-            timer.cancel()
-            watchers.remove(future)
-            if not watchers and self._watchers.get(job.seq) is watchers:
-                del self._watchers[job.seq]
-
-    def wake_all(self) -> None:
-        """Ends every `watch`."""
-        for futures in self._watchers.values():
-            for future in futures:
-                _resolve(future)
+            self.waits.remove(job.seq, wait)
 
     # Committing
 
@@ -290,7 +260,7 @@ class Changes:
         group = self._group
         if self._flying is not None or not group.dirty:
             return
-        self._group, self._flying = _Group(), group
+        self._group, self._flying = Group(), group
         try:
             batch = self._rows(group)
         except Exception as exc:
@@ -300,7 +270,7 @@ class Changes:
             return
         self._journal.submit(batch, self._done)
 
-    def _rows(self, group: _Group) -> Batch:
+    def _rows(self, group: Group) -> Batch:
         batch = Batch(chunks=group.chunks, keys=group.keys, files=group.files, keep_workers=group.keep_workers)
         for job in group.jobs.values():
             self._add_row(batch, group, job)
@@ -316,7 +286,7 @@ class Changes:
         batch.forget_deliveries = json.dumps(group.forget_deliveries) if group.forget_deliveries else None
         return batch
 
-    def _add_row(self, batch: Batch, group: _Group, job: Job) -> None:
+    def _add_row(self, batch: Batch, group: Group, job: Job) -> None:
         new = job.seq in group.new
         row = waiting_row(job, batch.bodies) if new else None
         if row is not None:
@@ -337,6 +307,8 @@ class Changes:
         if job.finished_at is None:
             return None
         endpoint = self.state.endpoint(job.endpoint)
+        if job.retain_s is not None:
+            return job.finished_at + job.retain_s
         return job.finished_at + (endpoint.retention_sync_s if job.sync else endpoint.retention_s)
 
     def _done(self, error: StoreError | None) -> None:
@@ -349,19 +321,18 @@ class Changes:
             for job, worker_id in group.ended:
                 self._settle(job)
                 self._tell(JobEvent("ended", job, worker_id))
-                self._wake(job, job)
+                self.waits.ended(job)
         else:
             self.error = error
             if not self._failing:  # once, not for every request that comes while the disk is full
                 self._failing = True
                 log.error("store.commit_failed error=%s", error)
             group.waiters += self._take_back(group)
-        for future in group.waiters:
-            if not future.done():
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(again(error))
+        for done in group.waiters:
+            try:
+                done(error)
+            except Exception:
+                log.exception("store.waiter_failed")
         if self._group.waiters:
             self._flush()
         elif self._group.dirty or self._touched or self._late:
@@ -379,9 +350,9 @@ class Changes:
         if key is not None and self.keys.get((job.endpoint, key)) is job:
             del self.keys[job.endpoint, key]
 
-    def _take_back(self, failed: _Group) -> list[asyncio.Future[None]]:
+    def _take_back(self, failed: Group) -> list[Done]:
         """Undoes the failed group and all that was built on it; answers who waited for the latter."""
-        later, self._group = self._group, _Group()
+        later, self._group = self._group, Group()
         gone: list[tuple[Job, str | None]] = []
         for kind, job, before in reversed([*failed.undo, *later.undo]):
             if before is not None:
@@ -408,13 +379,8 @@ class Changes:
             self.on_restored(endpoint)
         for job, worker_id in gone:
             self._tell(JobEvent("ended", job, worker_id))
-            self._wake(job, None)
+            self.waits.gone(job.seq)
         return later.waiters
-
-    def _wake(self, job: Job, result: Job | None) -> None:
-        for future in self._watchers.get(job.seq, ()):
-            if not future.done():
-                future.set_result(result)
 
     def _tell(self, event: JobEvent) -> None:
         for listener in self.listeners:
@@ -424,9 +390,18 @@ class Changes:
                 log.exception("store.listener_failed event=%s job=%s", event.kind, event.job.id)
 
 
-def _resolve(future: asyncio.Future[Job | None]) -> None:
+def _resolve(future: asyncio.Future[Job | None], job: Job | None) -> None:
     if not future.done():
+        future.set_result(job)
+
+
+def _settle(future: asyncio.Future[None], error: StoreError | None) -> None:
+    if future.done():
+        return
+    if error is None:
         future.set_result(None)
+    else:
+        future.set_exception(again(error))
 
 
 def again(error: StoreError) -> StoreError:

@@ -16,6 +16,11 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap)
 
+    @property
+    def first(self) -> float | None:
+        """The first entry's instant, stale or not."""
+        return self._heap[0][0] if self._heap else None
+
     def push(self, at: float, seq: int) -> None:
         """Makes sure that the job is looked at by `at`."""
         heappush(self._heap, (at, seq))

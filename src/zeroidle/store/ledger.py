@@ -6,22 +6,12 @@ import asyncio
 from contextlib import suppress
 
 from zeroidle.errors import StoreError
-from zeroidle.store.changes import Changes
+from zeroidle.store.base import Base
 from zeroidle.store.protocol import Delivery, WorkerRecord
-from zeroidle.store.reader import Reader
 
 
-class Ledger:
+class Ledger(Base):
     """The part of the store that knows no queue."""
-
-    def __init__(self, changes: Changes, reader: Reader) -> None:
-        self._changes = changes
-        self._reader = reader
-        self._open = False
-
-    def _check_open(self) -> None:
-        if not self._open:
-            raise StoreError("The job store is closed.")
 
     async def save_delivery(self, delivery: Delivery) -> None:
         """Inserts or replaces."""

@@ -10,15 +10,29 @@ Rules every implementation keeps (tests/conformance/test_store.py runs over each
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from msgspec import Struct
+
+from zeroidle.errors import StoreError
 from zeroidle.job import Job, Payload, Phase, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Waiter(Struct, eq=False):
+    """Somebody who waits for up to `limit` jobs, which `serve` gets at once when there are some, unless `over()`: has
+    given up meanwhile."""
+
+    worker_id: str
+    limit: int
+    lease_s: float
+    serve: Callable[[list[Job]], None]
+    over: Callable[[], bool] = lambda: False
+
+
+class Lease(Struct, frozen=True):
     """Names one hand-out of a job. `attempt` None means "the one this worker holds" (RunPod's URLs carry none)."""
 
     endpoint: str
@@ -27,8 +41,7 @@ class Lease:
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an attempt ended: COMPLETED with `output`, or FAILED with `error` (and perhaps `output` beside it).
 
     `run_s` is the handler's own time in seconds when the worker measured it, `log_range` the byte range of the
@@ -81,6 +94,20 @@ class ClientStore(Protocol):
         """`put` and `wait` in one. What it answers is durable; a job that ends before need not be so until then, since
         nobody is told of it."""
 
+    def put_soon(self, job: Job, done: Callable[[StoreError | None], None]) -> None:
+        """`put` of a small job (below 256 KiB) without a key, for who cannot afford a coroutine: `done` hears that it is
+        durable (None) or why it is not. Raises what `put` raises before it waits."""
+
+    def put_and_tell(self, job: Job, timeout_s: float, tell: Callable[[Job | None], None]) -> None:
+        """`put_and_wait` of such a job: `tell` gets it when it has ended and that is durable; None, when it has not
+        within `timeout_s` or could not be written: then `put_told` says what to answer."""
+
+    async def put_told(self, job: Job) -> Job:
+        """The job of a `put_and_tell` that was told None, as it is, durable. Raises StoreError."""
+
+    def look(self, endpoint: str, job_id: str) -> Job | None:
+        """The job when memory alone can tell; None says nothing: ask `get`."""
+
     async def get(self, endpoint: str, job_id: str) -> Job | None:
         """The job, or None when there is none or its time is over."""
 
@@ -118,6 +145,13 @@ class WorkerStore(Protocol):
         crash only means that the job is handed out again.
         """
 
+    def offer(self, endpoint: str, waiter: Waiter) -> None:
+        """A standing claim without a coroutine: `waiter.serve` gets jobs once, at once when there are some; offer it
+        again for more."""
+
+    def withdraw(self, endpoint: str, waiter: Waiter) -> None:
+        """Takes an offer back."""
+
     async def renew(self, endpoint: str, worker_id: str, job_ids: Sequence[str], lease_s: float) -> list[str]:
         """Extends the leases of these jobs; answers the ids that this worker does not hold (any more). Does not wait
         for the disk."""
@@ -134,6 +168,9 @@ class WorkerStore(Protocol):
     async def finish_many(self, results: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         """Like `finish` for each of several results whose outputs are small, with one wait for the disk: either all
         that count are recorded, or none and it raises."""
+
+    def finish_soon(self, results: Sequence[tuple[Lease, Outcome]]) -> tuple[list[bool], asyncio.Future[None]]:
+        """`finish_many` without waiting: which count, and when they are durable (or StoreError)."""
 
     async def release(self, leases: Sequence[Lease], lost: bool, reason: str) -> list[Job]:
         """Gives jobs back. `lost` (the worker died) uses up one of the job's retries, and when none is left the job

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zeroidle.job import Job
+from zeroidle.store.protocol import Waiter
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """Somebody who waits for up to `limit` jobs, until `over()`: has given up, or been answered."""
-
-    worker_id: str
-    limit: int
-    lease_s: float
-    over: Callable[[], bool]
-
-
-@dataclass(slots=True)
-class Queue:
+class Queue(Struct, eq=False):
     """`jobs` holds all of them by id, also those whose end is not durable yet. Lines are sorted by
     (queued_at, seq), which is also the order after a restart."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
 from zeroidle.store.protocol import Delivery, Outcome, WorkerRecord
@@ -22,6 +22,7 @@ INLINE_BYTES = 2048
 
 _MAX_INTEGER = 2**63 - 1
 _encode = msgspec.json.encode
+_decode_phases = msgspec.json.Decoder(list[Phase]).decode
 _NO_POLICY = Policy()
 _STATUS = {status.value: status for status in Status}
 
@@ -174,21 +175,24 @@ def _options(job: Job) -> str | None:
         options["sync"] = True
     if job.webhook is not None:
         options["webhook"] = text(job.webhook)
+    if job.retain_s is not None:
+        options["retain_s"] = job.retain_s
     return _encode(options).decode() if options else None
 
 
 def phases_text(phases: Iterable[Phase]) -> str:
     """A list of phases as JSON: arrays of name, start, end, attempt, note."""
-    rows = [(p.name, p.start, p.end, p.attempt, p.note) for p in phases]
+    phases = list(phases)
     try:
-        return _encode(rows).decode()
+        return _encode(phases).decode()  # a Phase is an array
     except UnicodeEncodeError:
+        rows = [(p.name, p.start, p.end, p.attempt, p.note) for p in phases]
         return json.dumps([(text(name), start, end, n, _text(note)) for name, start, end, n, note in rows])
 
 
 def phases_of(value: str | None) -> list[Phase]:
     """The list of phases of a column."""
-    return [Phase(*fields) for fields in msgspec.json.decode(value)] if value else []
+    return _decode_phases(value) if value else []
 
 
 def sound(phases: Sequence[Phase]) -> list[Phase]:
@@ -224,6 +228,7 @@ def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | No
         sync=bool(settings.get("sync")),
         webhook=settings.get("webhook"),
         envelope=envelope,
+        retain_s=settings.get("retain_s"),
         idempotency_key=idempotency_key,
         attempt=attempt,
         losses=losses,

@@ -10,8 +10,8 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Conflict
 from zeroidle.job import Job, Payload, Phase, Status
 from zeroidle.store.deadlines import Deadlines
-from zeroidle.store.protocol import Counts, Lease, Outcome
-from zeroidle.store.queue import Queue, Waiter
+from zeroidle.store.protocol import Counts, Lease, Outcome, Waiter
+from zeroidle.store.queue import Queue
 
 # Attribute access on an Enum class costs more than a global; this file is the hot path.
 IN_QUEUE = Status.IN_QUEUE

@@ -1,0 +1,50 @@
+"""What every part of the SQLite store works with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import StoreError
+from zeroidle.job import Payload, Spooled
+from zeroidle.store.changes import Changes
+from zeroidle.store.hatch import Hatch
+from zeroidle.store.journal import Journal
+from zeroidle.store.reader import Reader
+from zeroidle.store.spool import Spool
+
+
+class Base:
+    """The queue in memory, the file behind it, the spool beside it."""
+
+    def __init__(self, folder: Path, endpoints: Mapping[str, Endpoint]) -> None:
+        self.spool = folder / "spool"
+        self._path = folder / "zeroidle.db"
+        self._files = Spool(self.spool)
+        self._journal = Journal(self._path, self._files)
+        self._changes = Changes(endpoints, self._journal, self._files)
+        self._reader = Reader(self._path)
+        self._state = self._changes.state
+        self._hatch = Hatch(self._state)
+        self._claims: set[asyncio.Future[Any]] = set()
+        self._changes.on_restored = self._hatch.serve
+        self._open = False
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreError("The job store is closed.")
+
+    def _keep(self, payload: Payload) -> Payload:
+        """A large payload as a durable file. Blocks."""
+        if isinstance(payload, Spooled):
+            self._files.sync(payload)
+            return payload
+        return self._files.write([payload])
+
+    def _discard(self, given: Payload, made: Payload | None) -> None:
+        """Removes the file of a payload that came as bytes and is not kept; one that came as a file is the caller's."""
+        if isinstance(made, Spooled) and not isinstance(given, Spooled):
+            self._files.remove([made.path])

@@ -1,0 +1,41 @@
+"""The changes that one commit makes durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct, field
+
+from zeroidle.errors import StoreError
+from zeroidle.job import Job
+from zeroidle.store.protocol import Delivery
+from zeroidle.store.rows import Row
+from zeroidle.store.state import Before
+
+#: Hears that a commit is durable (None), or why it is not.
+Done = Callable[[StoreError | None], None]
+
+
+class Group(Struct, eq=False):
+    """The changes of one commit. `undo` tells in order what to take back when it fails, `waiters` hear how it went."""
+
+    jobs: dict[int, Job] = field(default_factory=dict)
+    new: set[int] = field(default_factory=set)
+    undo: list[tuple[Literal["added", "ended", "revived"], Job, Before | None]] = field(default_factory=list)
+    ended: list[tuple[Job, str | None]] = field(default_factory=list)
+    revived: set[int] = field(default_factory=set)
+    chunks: list[Row] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    reads: dict[int, int] = field(default_factory=dict)
+    counters: set[str] = field(default_factory=set)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    workers: dict[str, Row] = field(default_factory=dict)
+    keys: list[tuple[str, str | None]] = field(default_factory=list)
+    forget: list[int] = field(default_factory=list)
+    forget_deliveries: list[str] = field(default_factory=list)
+    keep_workers: int | None = None
+    files: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    waiters: list[Done] = field(default_factory=list)
+    dirty: bool = False

@@ -1,0 +1,97 @@
+"""Who waits for news of a job, and until when: callbacks by job, one timer for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from zeroidle.job import Job
+from zeroidle.store.deadlines import Deadlines
+
+
+class Wait(Struct, eq=False):
+    """Somebody who waits until `until` (the loop's time). `tell` gets the job when its end is durable; None when the
+    time is over, the job is gone, the store closes, or (with `news`) something else has happened to it. Whoever is
+    not told of news is told once."""
+
+    tell: Callable[[Job | None], None]
+    until: float
+    news: bool = False
+
+
+class Waits:
+    """All who wait. A timer of its own for each of thousands that wait 90 s would cost more than their jobs."""
+
+    def __init__(self) -> None:
+        self._waits: dict[int, list[Wait]] = {}
+        self._deadlines = Deadlines()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+
+    def add(self, seq: int, wait: Wait) -> None:
+        """Begins to wait for the job of that number."""
+        waits = self._waits
+        known = waits.get(seq)
+        if known is None:
+            waits[seq] = [wait]
+        else:
+            known.append(wait)
+        if len(self._deadlines) > 1024 + 4 * len(waits):  # nearly all of it belongs to jobs that have ended
+            self._deadlines.rebuild((one.until, number) for number, ones in waits.items() for one in ones)
+        self._deadlines.push(wait.until, seq)
+        if wait.until < self._rings_at:
+            self._arm(wait.until)
+
+    def remove(self, seq: int, wait: Wait) -> None:
+        """Waits no more; nothing happens when it has been told."""
+        waits = self._waits.get(seq)
+        if waits is not None and wait in waits:
+            waits.remove(wait)
+            if not waits:
+                del self._waits[seq]
+
+    def ended(self, job: Job) -> None:
+        """The end of a job is durable."""
+        waits = self._waits.pop(job.seq, None)
+        if waits is not None:
+            for wait in waits:
+                wait.tell(job)
+
+    def gone(self, seq: int) -> None:
+        """The job is no more: it could not be written."""
+        for wait in self._waits.pop(seq, ()):
+            wait.tell(None)
+
+    def news(self, seq: int) -> None:
+        """Something happened to a job."""
+        for wait in tuple(self._waits.get(seq, ())):
+            if wait.news:
+                wait.tell(None)
+
+    def close(self) -> None:
+        """Nobody waits any longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for seq in list(self._waits):
+            self.gone(seq)
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at = asyncio.get_running_loop().call_at(at, self._ring), at
+
+    def _ring(self) -> None:
+        """Tells those whose time is over."""
+        self._timer, self._rings_at = None, math.inf
+        now = asyncio.get_running_loop().time()
+        while (seq := self._deadlines.pop_due(now)) is not None:
+            for wait in tuple(self._waits.get(seq, ())):
+                if wait.until <= now:
+                    self.remove(seq, wait)
+                    wait.tell(None)
+        following = self._deadlines.first
+        if following is not None:
+            self._arm(following)
