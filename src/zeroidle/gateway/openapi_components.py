@@ -113,7 +113,8 @@ PARAMETERS: Json = {
         "name": "Idempotency-Key",
         "in": "header",
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
-        "description": "With a key that was used before, the earlier job is answered and no new one is made.",
+        "description": "With a key that was used before, the earlier job is answered and no new one is made; with "
+        "another input, policy or webhook than before, 422.",
     },
     "wait": _wait(WAIT_MS, DEFAULT_WAIT_MS),
     "streamWait": _wait(STREAM_WAIT_MS, DEFAULT_STREAM_WAIT_MS),
