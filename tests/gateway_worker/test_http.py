@@ -140,7 +140,7 @@ def test_a_worker_that_is_gone_is_not_asked_again_at_once_and_its_result_is_drop
             p.registry.remove("w1")
             began = time.monotonic()
             assert (await p.call("job-take")).status == 401
-            assert time.monotonic() - began >= 0.1
+            assert time.monotonic() - began >= 0.095  # timers count whole milliseconds
             (p.store.spool / "late.json").write_bytes(b'{"output":"late"}')
             late = await p.call("job-done", job_id, body=Spooled("late.json", 17))
             assert late.status == 200 and not (p.store.spool / "late.json").exists()

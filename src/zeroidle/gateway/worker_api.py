@@ -189,9 +189,7 @@ class WorkerApi:
                 call.peer.take_back(claim)
 
     def _goes_on(self, call: _Call) -> bool:
-        return (
-            call.request.alive() and not self._closing.is_set() and call.worker.state is WorkerState.READY
-        )
+        return call.request.alive() and not self._closing.is_set() and call.worker.state is WorkerState.READY
 
     async def _idle(self, call: _Call) -> None:
         """Holds a poll that will get nothing for a moment: an answer at once would be asked again at once."""

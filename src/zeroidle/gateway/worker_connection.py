@@ -24,8 +24,10 @@ from zeroidle.gateway.worker_frames import (
     Take,
     job_frame,
 )  # fmt: skip
-from zeroidle.gateway.worker_results import AGAIN_S, Results
+from zeroidle.gateway.worker_results import Results
 from zeroidle.gateway.worker_session import WorkerSession
+from zeroidle.job import Job
+from zeroidle.store.protocol import Waiter
 from zeroidle.worker import Worker, WorkerState
 from zeroidle_worker import wire
 
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from zeroidle.gateway.worker_socket import WorkerSocket
 
 log = logging.getLogger("zeroidle.worker")
-
-#: How long one claim waits before it is made anew.
-CLAIM_S = 3600.0
 
 #: More unhandled bytes than this stop the reading.
 INBOX_BYTES = 32 * 1024 * 1024
@@ -53,14 +52,14 @@ class WorkerConnection(asyncio.Protocol):
         self._inbox: deque[tuple[Head, bytes]] = deque()
         self._inbox_bytes = 0
         self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
+        self._reading = False  # the reader is at work; what comes must wait for its turn
         self._closed = False
         self._session: WorkerSession | None = None
         self._results: Results | None = None
         self._credit: int | None = None
         self._told: set[tuple[str, int]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._giver: asyncio.Task[None] | None = None
+        self._waiter: Waiter | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
 
     # -- transport
@@ -73,15 +72,29 @@ class WorkerConnection(asyncio.Protocol):
         self._reader = loop.create_task(self._read())
 
     def data_received(self, data: bytes) -> None:
-        """Queues the frames that are complete."""
+        """Takes small results in at once, which is most of what comes, and queues the other frames."""
+        inbox, results = self._inbox, self._results
         try:
-            self._inbox.extend(self._frames.feed(data))
+            for head, body in self._frames.feed(data):
+                if type(head) is Done and not inbox and not self._reading and results and results.takes(head, body):
+                    results.add(head, body)
+                    self._told.discard((head.id, head.attempt))
+                else:
+                    inbox.append((head, body))
         except wire.ProtocolError as exc:
             self._refuse(exc)
-        self._inbox_bytes += len(data)
-        if self._inbox_bytes > INBOX_BYTES:
-            self.transport.pause_reading()
-        self._arrived.set()
+        except Exception:
+            log.exception("worker.frame_failed")
+            self.transport.abort()
+        if results:
+            results.record()
+        if inbox:
+            self._inbox_bytes += len(data)
+            if self._inbox_bytes > INBOX_BYTES:
+                self.transport.pause_reading()
+            self._arrived.set()
+        else:
+            self._offer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets the reader finish what has arrived."""
@@ -89,8 +102,7 @@ class WorkerConnection(asyncio.Protocol):
         self._arrived.set()
         if self._hello_timer:
             self._hello_timer.cancel()
-        if self._giver:
-            self._giver.cancel()
+        self._withdraw()
 
     def close(self) -> None:
         """Cuts the connection."""
@@ -115,22 +127,15 @@ class WorkerConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Hands out nothing more and asks the worker to end."""
-        if self._giver:
-            self._giver.cancel()
+        self._withdraw()
         if not self._closed:
             self.transport.write(wire.pack(wire.DRAIN))
         if self._session:
             self._session.retire()
 
     async def recap(self) -> None:
-        """Waits for jobs anew, since the claim that is open may be for more than the worker's `cap`."""
-        giver, session = self._giver, self._session
-        if giver is None or session is None or giver.done():
-            return
-        giver.cancel()
-        await asyncio.wait((giver,))
-        if not self._closed and session.worker.state is WorkerState.READY:
-            self._giver = asyncio.get_running_loop().create_task(self._give(session))
+        """Waits for no more jobs than the worker's `cap` allows."""
+        self._offer()
 
     async def renew(self, now: float) -> None:
         """Extends the leases of the worker's jobs; asks it to stop those that are not its own any more."""
@@ -153,16 +158,14 @@ class WorkerConnection(asyncio.Protocol):
     async def _read(self) -> None:
         try:
             while True:
+                self._reading = True
                 while self._inbox:
                     head, body = self._inbox.popleft()
-                    if type(head) is Done and self._results is not None:
-                        await self._results.add(head, body)
-                        self._told.discard((head.id, head.attempt))
-                    else:
-                        await self._handle(head, body)
+                    await self._handle(head, body)
                 if self._results:
                     self._results.record()
-                self._room.set()
+                self._reading = False
+                self._offer()
                 self._inbox_bytes = 0
                 if self._closed:
                     break
@@ -183,6 +186,13 @@ class WorkerConnection(asyncio.Protocol):
         session, results = self._session, self._results
         if session is None or results is None:
             raise wire.ProtocolError("its first frame is not HELLO")
+        if isinstance(head, Done):
+            if head.path is None:
+                results.add(head, body)
+            else:
+                await results.add_file(head, head.path)
+            self._told.discard((head.id, head.attempt))
+            return
         results.record()
         if isinstance(head, Stream):
             if head.path is not None:
@@ -227,28 +237,38 @@ class WorkerConnection(asyncio.Protocol):
         if self._credit is None:
             self._credit = head.concurrency
         session.ready(head.concurrency, head.cooperative)
-        if self._giver is None and not self._closed:
-            self._giver = asyncio.get_running_loop().create_task(self._give(session))
 
     # -- jobs out
 
-    async def _give(self, session: WorkerSession) -> None:
-        """Hands out jobs as long as there is credit."""
+    def _offer(self) -> None:
+        """Waits for as many jobs as the worker has room for."""
+        session = self._session
+        if session is None or self._credit is None:
+            return
         worker = session.worker
-        while not self._closed and worker.state is WorkerState.READY:
-            credit = self._credit or 0
-            room = (credit if worker.cap is None else min(credit, worker.cap)) - len(worker.jobs)
-            if room <= 0:
-                self._room.clear()
-                await self._room.wait()
-                continue
-            try:
-                jobs = await session.claim(room, CLAIM_S)
-                if jobs:
-                    self.transport.write(b"".join([job_frame(session, job) for job in jobs]))
-            except StoreError as exc:
-                log.error("jobs.take_failed worker=%s error=%s", worker.id, exc)
-                await asyncio.sleep(AGAIN_S)
+        room = (self._credit if worker.cap is None else min(self._credit, worker.cap)) - len(worker.jobs)
+        if room <= 0 or self._closed or worker.state is not WorkerState.READY or worker.control is not self:
+            self._withdraw()
+            return
+        waiter = self._waiter
+        if waiter is None:
+            waiter = self._waiter = Waiter(worker.id, room, session.lease_s, self._hand_out)
+        waiter.limit, waiter.lease_s = room, session.lease_s
+        try:
+            session.store.offer(worker.endpoint, waiter)
+        except StoreError as exc:
+            log.error("jobs.take_failed worker=%s error=%s", worker.id, exc)
+
+    def _withdraw(self) -> None:
+        if self._waiter is not None and self._session is not None:
+            self._session.store.withdraw(self._session.worker.endpoint, self._waiter)
+
+    def _hand_out(self, jobs: list[Job]) -> None:
+        session = self._session
+        assert session is not None
+        session.hold(jobs)
+        self.transport.write(b"".join([job_frame(session, job) for job in jobs]))
+        self._offer()
 
     # -- the end
 

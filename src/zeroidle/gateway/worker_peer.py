@@ -90,9 +90,7 @@ class HttpPeer:
 
     # -- waiting
 
-    async def nudge(
-        self, claim: asyncio.Future[list[Job]] | None, closing: asyncio.Event, timeout_s: float
-    ) -> None:
+    async def nudge(self, claim: asyncio.Future[list[Job]] | None, closing: asyncio.Event, timeout_s: float) -> None:
         """Waits until the claim is done, something changed here, the plane closes, or the time is over."""
         self.changed.clear()
         waits: set[asyncio.Future[object]] = {
@@ -144,9 +142,7 @@ class HttpPeer:
             if one.final:
                 if self.session.drop(one.job_id, one.attempt):
                     log.warning("job.unreported id=%s worker=%s", one.job_id, self.worker.id)
-                    await self.session.finish(
-                        one.job_id, one.attempt, Outcome(Status.FAILED, error=one.reason)
-                    )
+                    await self.session.finish(one.job_id, one.attempt, Outcome(Status.FAILED, error=one.reason))
             else:
                 await self.session.give_back([one.job_id], True, one.reason)
 

@@ -92,10 +92,11 @@ class WorkerSession:
         """Takes up to `limit` jobs for this worker, waiting up to `wait_s` for the first."""
         jobs = await self.store.claim(self.worker.endpoint, self.worker.id, limit, self.lease_s, wait_s)
         if jobs:
-            self._hold(jobs)
+            self.hold(jobs)
         return jobs
 
-    def _hold(self, jobs: Sequence[Job]) -> None:
+    def hold(self, jobs: Sequence[Job]) -> None:
+        """Notes that the worker was handed these jobs."""
         worker, now = self.worker, time.time()
         was_idle = not worker.jobs
         for job in jobs:
@@ -172,12 +173,14 @@ class WorkerSession:
             self.discard(outcome)
         return counted
 
-    async def finish_many(self, results: Sequence[tuple[str, int, Outcome]]) -> None:
-        """Like `finish` for small results, each with its job's id and attempt; one wait for the disk."""
-        counted = await self.store.finish_many([(self._lease(i, attempt), o) for i, attempt, o in results])
-        for (job_id, _, _), counts in zip(results, counted, strict=True):
-            if not counts:
-                log.info("report.ignored job=%s worker=%s reason=late", job_id, self.worker.id)
+    def finish_soon(self, results: Sequence[tuple[str, int, Outcome]]) -> asyncio.Future[None]:
+        """Like `finish` for small results, each with its job's id and attempt; done when they are kept."""
+        counted, kept = self.store.finish_soon([(self._lease(i, attempt), o) for i, attempt, o in results])
+        if not all(counted):
+            for (job_id, _, _), counts in zip(results, counted, strict=True):
+                if not counts:
+                    log.info("report.ignored job=%s worker=%s reason=late", job_id, self.worker.id)
+        return kept
 
     def discard(self, outcome: Outcome) -> None:
         """Removes the file of an output that will not be kept."""

@@ -95,8 +95,8 @@ class ClientStore(Protocol):
         nobody is told of it."""
 
     def put_soon(self, job: Job, done: Callable[[StoreError | None], None]) -> None:
-        """`put` of a small job (below 256 KiB) without a key, for who cannot afford a coroutine: `done` hears that it is
-        durable (None) or why it is not. Raises what `put` raises before it waits."""
+        """`put` of a small job (below 256 KiB) without a key, where a coroutine costs too much: `done` hears that it
+        is durable (None) or why it is not. Raises what `put` raises before it waits."""
 
     def put_and_tell(self, job: Job, timeout_s: float, tell: Callable[[Job | None], None]) -> None:
         """`put_and_wait` of such a job: `tell` gets it when it has ended and that is durable; None, when it has not
