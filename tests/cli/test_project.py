@@ -121,9 +121,34 @@ def test_reload_takes_over_code_settings_and_new_endpoints(start: Start) -> None
 def test_what_the_plane_itself_writes_is_no_change(start: Start, tmp_path: Path) -> None:
     up = start("--reload", "--data", "shown", "--idle", "60s", "one.py", files={"one.py": CHANGING % "old"})
     assert "old" in up.ok("run", "one", "--data", "shown")
-    (tmp_path / "two.txt").write_text("a real change, which is seen after what was written before")
-    until(lambda: "two.txt changed" in up.errors.read_text(), "the change is seen")
+    (tmp_path / "two.py").write_text("'a real change, which is seen after what was written before'")
+    until(lambda: "two.py changed" in up.errors.read_text(), "the change is seen")
     assert "shown" not in up.errors.read_text()
+
+
+WRITING = """
+import os, pathlib, runpod
+
+def handler(job):
+    for name in ("state.json", "log.txt", "results/%s.json" % job["id"], "results/%s.yaml" % job["id"]):
+        pathlib.Path(name).parent.mkdir(exist_ok=True)
+        pathlib.Path(name).write_text(job["id"])
+    return "old %d" % os.getpid()
+
+pathlib.Path("state.json").write_text("begun %d" % os.getpid())
+runpod.serverless.start({"handler": handler})
+"""
+
+
+def test_what_a_handler_writes_is_no_change(start: Start) -> None:
+    up = start("--reload", "--idle", "60s", "one.py", files={"one.py": WRITING, "state.json": "{}", "log.txt": "-"})
+    first = up.ok("run", "one")
+    assert [up.ok("run", "one") for _ in range(3)] == [first] * 3  # all by one worker
+    (up.folder / "one.py").write_text(WRITING.replace("old", "new"))
+    until(lambda: "one.py changed; reloaded one" in up.errors.read_text(), "what came after it is seen")
+    assert up.ok("run", "one").startswith("new")
+    assert up.errors.read_text().count(" changed; ") == 1
+    up.end()
 
 
 def test_reload_keeps_waiting_jobs_and_lets_the_running_one_end(start: Start) -> None:

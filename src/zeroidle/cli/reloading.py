@@ -16,7 +16,9 @@ from zeroidle.serve import Plane
 #: How often the files are looked at. A save is many changes: what is still changing is looked at once more.
 EVERY_S = 0.25
 
-_SUFFIXES = (".py", ".toml", ".env", ".json", ".yaml", ".yml", ".txt")
+#: Code and settings. Other kinds of files are also what a handler writes itself, as results, caches or state, and who
+#: wrote one cannot be seen: watching them would restart the worker that has just written one, for ever.
+_SUFFIXES = (".py", ".toml", ".env")
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist", "build"})
 _MAX_FILES = 5000
 
@@ -85,8 +87,8 @@ class Reloader:
 
 
 def stamps(roots: Iterable[str]) -> Stamps:
-    """Modification time (ns) and size of every source file below the folders; hidden folders, environments and the
-    data folders of planes are left out."""
+    """Modification time (ns) and size of every file of code or settings below the folders; hidden folders, environments and
+    the data folders of planes are left out."""
     found: Stamps = {}
     for root in roots:
         for folder, folders, files in os.walk(root):

@@ -31,7 +31,12 @@ def add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace", metavar="TIME", default="30s", help="how long running jobs may go on after Ctrl-C (default: 30s)"
     )
-    parser.add_argument("--reload", action="store_true", help="take over changed code and settings at once")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="take over changed code (.py) and settings (.toml, .env) at once; changes of other files are not "
+        "looked for, since a handler may have made them",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not log what happens to workers")
     add_json(parser)
     group = parser.add_argument_group("settings of all endpoints (they win over zeroidle.toml)")
