@@ -87,8 +87,8 @@ class Reloader:
 
 
 def stamps(roots: Iterable[str]) -> Stamps:
-    """Modification time (ns) and size of every file of code or settings below the folders; hidden folders, environments and
-    the data folders of planes are left out."""
+    """Modification time (ns) and size of every file of code or settings below the folders; hidden folders,
+    environments and the data folders of planes are left out."""
     found: Stamps = {}
     for root in roots:
         for folder, folders, files in os.walk(root):
