@@ -93,12 +93,18 @@ class Plane:
         self.workers = WorkerApi(self.store, self.registry, self.endpoints)
         self.socket = WorkerSocket(self._socket_path, self.store, self.registry, self.endpoints)
         self.app = self._app()
-        self.server = Server(self.app.handle, self.store.spool, max_body_bytes=MAX_RESULT_BYTES, admit=self.app.admit)
+        self.server = Server(
+            self.app.handle,
+            self.store.spool,
+            max_body_bytes=MAX_RESULT_BYTES,
+            admit=self.app.admit,
+            quick=self.app.quick,
+        )
 
     def _app(self) -> App:
         app = App(self.auth)
         api = RunpodApi(self.store, self.endpoints, self.registry, check=InputCheck(), upload=form_to_input)
-        app.mount("v2", api.handle, browser=True, admit=api.admit)
+        app.mount("v2", api.handle, browser=True, admit=api.admit, quick=api.quick)
         # Asks for the worker's own token.
         app.mount("worker", self.workers.handle, public=True, admit=self.workers.admit)
         app.mount("admin", later(self._admin))

@@ -92,7 +92,7 @@ class GatewayPlane:
             check=options.get("check"),
             upload=options.get("upload"),
         )
-        self.app.mount("v2", self.api.handle, browser=True, admit=self.api.admit)
+        self.app.mount("v2", self.api.handle, browser=True, admit=self.api.admit, quick=self.api.quick)
         self.app.mount("openapi.json", Openapi(self.endpoints).handle, browser=True)
         self.worker = InProcessWorker(self.store, self.registry, "echo")
         self._http_limits = options.get("http_limits", HttpLimits())
@@ -109,6 +109,7 @@ class GatewayPlane:
             max_body_bytes=20 * 1024 * 1024,
             admit=self.app.admit,
             limits=self._http_limits,
+            quick=self.app.quick,
         )
         self.port = await self.server.start("127.0.0.1", 0)
         self.worker.start()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from zeroidle.errors import NotFound, RequestError, StoreError, StoreFull
+from zeroidle.errors import NotFound
 from zeroidle.gateway.auth import Auth
 from zeroidle.gateway.body import LARGE_BYTES
-from zeroidle.gateway.limits import LimitReached
-from zeroidle.gateway.message import Handler, Request, Response
-from zeroidle.gateway.reply import failure
+from zeroidle.gateway.message import Handler, Later, Quick, Request, Response
+from zeroidle.gateway.refusal import refusal
 
-log = logging.getLogger(__name__)
-
-_STORE_RETRY_S = "5"
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "retry-after", "vary": "origin"}
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
@@ -44,6 +39,7 @@ class _Mount:
     public: bool
     browser: bool
     admit: Admit
+    quick: Quick | None
 
 
 class App:
@@ -62,13 +58,14 @@ class App:
         public: bool = False,
         browser: bool = False,
         admit: Admit | None = None,
+        quick: Quick | None = None,
     ) -> None:
         """Gives all paths that begin with `/segment` to `handler`, which sees the whole path.
 
         `public`: it checks its callers itself, or need not. `browser`: pages of other sites may call it (CORS).
-        `admit` says how long a large body may be; without it none is taken.
+        `admit` says how long a large body may be; without it none is taken. `quick` answers what it can at once.
         """
-        self._mounts[segment] = _Mount(handler, public, browser, admit or _small)
+        self._mounts[segment] = _Mount(handler, public, browser, admit or _small, quick)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; never raises an Error."""
@@ -82,18 +79,24 @@ class App:
                     await self._auth.refresh()
                 self._auth.check_now(request)
             response = await mount.handler(request)
-        except RequestError as exc:
-            response = _refusal(exc)
-        except StoreError as exc:
-            log.error("http.store_failed path=%s error=%s", request.path, exc)
-            text = exc.message if isinstance(exc, StoreFull) else "The job store cannot be used; see the server's log."
-            response = failure(503, text, {"retry-after": _STORE_RETRY_S})
-        except Exception:
-            log.exception("http.handler_failed method=%s path=%s", request.method, request.path)
-            response = failure(500, "The server failed at this request; its log says why.")
+        except Exception as exc:
+            response = refusal(exc, request)
         if "origin" in request.headers and mount is not None and mount.browser:
             response.headers.update(_CORS)
         return response
+
+    def quick(self, request: Request) -> Response | Later | None:
+        """The answer where it needs no coroutine; None: ask `handle`. Never raises an Error."""
+        try:
+            mount = self._find(request)
+            # A page of another site, and keys that must be read again, go the long way.
+            if mount.quick is None or self._auth.stale or "origin" in request.headers:
+                return None
+            if not mount.public:
+                self._auth.check_now(request)
+            return mount.quick(request)
+        except Exception as exc:
+            return refusal(exc, request)
 
     def admit(self, request: Request) -> int:
         """How long this request's body may be, before it goes to disk.
@@ -123,13 +126,6 @@ def _preflight(request: Request) -> Response:
     if "access-control-request-private-network" in request.headers:
         headers["access-control-allow-private-network"] = "true"
     return Response(204, headers=headers)
-
-
-def _refusal(exc: RequestError) -> Response:
-    headers = {"retry-after": str(exc.retry_after_s)} if isinstance(exc, LimitReached) else {}
-    if exc.http_status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return failure(exc.http_status, exc.message, headers)
 
 
 def _small(request: Request) -> int:

@@ -13,11 +13,13 @@ from typing import Protocol
 from urllib.parse import unquote
 
 import httptools
+from msgspec import Struct
 
 from zeroidle.errors import RequestError, TooLarge
 from zeroidle.gateway import reply
 from zeroidle.gateway.body import LARGE_BYTES, Body, remove_file
-from zeroidle.gateway.message import Handler, Request, Response
+from zeroidle.gateway.heads import Heads
+from zeroidle.gateway.message import Handler, Later, Quick, Request, Response
 from zeroidle.gateway.writer import Writer
 from zeroidle.job import Spooled
 
@@ -52,6 +54,8 @@ class Host(Protocol):
     """What a connection needs of its server."""
 
     handler: Handler
+    quick: Quick | None
+    heads: Heads
     spool: Path
     limits: HttpLimits
     clock: reply.Clock
@@ -68,8 +72,7 @@ class Host(Protocol):
         """A connection has ended."""
 
 
-@dataclass(slots=True)
-class _Exchange:
+class _Exchange(Struct, eq=False):
     """A complete request; or the answer to one that was refused, after which nothing follows."""
 
     request: Request
@@ -81,8 +84,8 @@ class _Exchange:
 class Connection(asyncio.Protocol):
     """Between the parser's callbacks (`on_*`) and the writer.
 
-    What was received completely and not begun waits in `_queue`; at most one exchange runs (`_task`). The server
-    asks once a second whether the `deadline` (loop time) is over.
+    What was received completely and not begun waits in `_queue`; at most one exchange is being answered (`_current`),
+    by a task unless the answer needs none. The server asks once a second whether the `deadline` (loop time) is over.
     """
 
     _writer: Writer
@@ -91,7 +94,9 @@ class Connection(asyncio.Protocol):
         self._host = host
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[_Exchange] = deque()
+        self._current: _Exchange | None = None
         self._task: asyncio.Task[None] | None = None
+        self._lines: bytes | None = None  # of the head that is being parsed, when it may be remembered
         self._reading = True
         self._deaf = False  # what still arrives is dropped: after a refusal or an upgrade
         self._dropped_bytes = 0
@@ -142,7 +147,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         self._writer.resume()
-        if self._task is None:
+        if self._current is None:
             self._next()
 
     def alive(self) -> bool:
@@ -156,6 +161,17 @@ class Connection(asyncio.Protocol):
             if self._dropped_bytes > self._host.limits.linger_bytes:
                 self._writer.transport.abort()
             return
+        if not self._receiving:
+            if self._current is None and not self._queue:
+                known = self._host.heads.match(data)
+                if known is not None and self._reading:
+                    method, path, head, body = known
+                    self._queue.append(
+                        _Exchange(Request(method, path, "", head.headers, body, self._peer, self.alive), True)
+                    )
+                    self._next()
+                    return
+            self._lines = self._host.heads.lines(data)
         self._shared = 1 if self._receiving else 0
         try:
             self._parser.feed_data(data)
@@ -192,7 +208,7 @@ class Connection(asyncio.Protocol):
         """Whether the peer's time is over; what it waits for itself has no limit here."""
         if self._writer.deadline <= now:
             return True
-        return self._task is None and self._deadline <= now
+        return self._current is None and self._deadline <= now
 
     def expire(self) -> None:
         """Ends a connection whose time is over: with a sentence where the peer may read one."""
@@ -207,7 +223,7 @@ class Connection(asyncio.Protocol):
 
     def shut(self) -> None:
         """Ends an idle connection; a busy one ends by itself after its answer, as the server is closing."""
-        if self._task is None and not self._queue and not self._receiving:
+        if self._current is None and not self._queue and not self._receiving:
             self._writer.transport.close()
 
     def abort(self) -> None:
@@ -295,7 +311,10 @@ class Connection(asyncio.Protocol):
             self._request.body = self._body.finish()
             self._body = None
         self._queue.append(_Exchange(self._request, self._keep_alive, self._parser.get_http_version() == "1.0"))
-        if self._task is None:
+        if self._lines is not None:
+            self._host.heads.learn(self._lines, self._headers)
+            self._lines = None
+        if self._current is None:
             self._next()
 
     def _admit(self, length: int) -> bool:
@@ -313,7 +332,7 @@ class Connection(asyncio.Protocol):
 
     def _send_continue(self) -> None:
         # In order: not before the answers to earlier requests, and not when the body came unasked.
-        if self._wants_continue and self._receiving == "body" and self._task is None and not self._queue:
+        if self._wants_continue and self._receiving == "body" and self._current is None and not self._queue:
             self._wants_continue = False
             if self._body is None and self._parser.get_http_version() != "1.0":
                 self._writer.transport.write(reply.CONTINUE)
@@ -326,21 +345,23 @@ class Connection(asyncio.Protocol):
         self._receiving = ""
         self._forget_body()
         self._queue.append(_Exchange(self._request, False, refusal=reply.failure(status, text)))
-        if self._task is None:
+        if self._current is None:
             self._next()
 
     # The exchanges
 
     def _next(self) -> None:
-        """Begins the next exchange, if there is one and the peer reads."""
-        if self._writer.paused or self._writer.lost:
-            return
-        if self._queue:
-            exchange = self._queue.popleft()
-            if exchange.refusal is None:
-                self._task = self._host.loop.create_task(self._run(exchange))
-            else:
+        """Begins the next exchanges, as long as there are some and the peer reads."""
+        writer, queue = self._writer, self._queue
+        while queue:
+            if writer.paused or writer.lost or self._current is not None:
+                return
+            exchange = queue.popleft()
+            if exchange.refusal is not None:
                 self._linger(exchange, exchange.refusal)
+                return
+            self._begin(exchange)
+        if self._current is not None or writer.paused or writer.lost:
             return
         limits = self._host.limits
         receiving, now = self._receiving, self._host.loop.time()
@@ -349,9 +370,41 @@ class Connection(asyncio.Protocol):
         self._body_began = now if receiving == "body" else 0.0  # we did not read meanwhile
         if not self._reading and self.alive():
             self._reading = True
-            self._writer.transport.resume_reading()
+            writer.transport.resume_reading()
         if self._wants_continue:
             self._send_continue()
+
+    def _begin(self, exchange: _Exchange) -> None:
+        self._current = exchange
+        host = self._host
+        answer = host.quick(exchange.request) if host.quick is not None else None
+        if type(answer) is Later:
+            answer.then(self._answer)
+        elif answer is not None:
+            self._answer(answer)  # type: ignore[arg-type]  # it is a Response
+        else:
+            self._task = host.loop.create_task(self._run(exchange))
+
+    def _answer(self, response: Response) -> None:
+        """Sends an answer that needed no task."""
+        exchange, body = self._current, response.body
+        if exchange is None or self._writer.lost:
+            return
+        if response.status >= 400:
+            self._drop(exchange.request)
+        if isinstance(body, bytes):
+            keep_alive = exchange.keep_alive and not self._host.closing
+            self._writer.write(exchange.request.method, response, body, keep_alive=keep_alive, old=exchange.old)
+            self._finish(keep_alive)
+        else:
+            self._task = self._host.loop.create_task(self._send(exchange, response))
+
+    def _finish(self, keep_alive: bool) -> None:
+        self._current = self._task = None
+        if keep_alive:
+            self._next()
+        else:
+            self._writer.transport.close()
 
     async def _run(self, exchange: _Exchange) -> None:
         request = exchange.request
@@ -365,19 +418,19 @@ class Connection(asyncio.Protocol):
         finally:
             if not taken:
                 self._drop(request)
-        body, keep_alive = response.body, exchange.keep_alive and not self._host.closing
+        await self._send(exchange, response)
+
+    async def _send(self, exchange: _Exchange, response: Response) -> None:
+        method, old, body = exchange.request.method, exchange.old, response.body
+        keep_alive = exchange.keep_alive and not self._host.closing
         if isinstance(body, bytes):
-            self._writer.write(request.method, response, body, keep_alive=keep_alive, old=exchange.old)
+            self._writer.write(method, response, body, keep_alive=keep_alive, old=old)
         else:
-            whole = await self._writer.send(request.method, response, keep_alive=keep_alive, old=exchange.old)
+            whole = await self._writer.send(method, response, keep_alive=keep_alive, old=old)
             if not whole:
                 self._writer.transport.abort()  # a polite end would look complete to HTTP/1.0
-            keep_alive = keep_alive and not (exchange.old and not isinstance(body, bytes))
-        self._task = None
-        if keep_alive:
-            self._next()
-        else:
-            self._writer.transport.close()
+            keep_alive = keep_alive and not old
+        self._finish(keep_alive)
 
     def _linger(self, exchange: _Exchange, refusal: Response) -> None:
         """Answers, closes our side and reads on for a while: closing at once would reset the answer away."""

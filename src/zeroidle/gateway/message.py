@@ -51,5 +51,31 @@ class Response(Struct, eq=False):
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Later:
+    """An answer that is not there yet. Who makes it calls `give`, once; the server calls `then`, once."""
+
+    __slots__ = ("_response", "_take")
+
+    def __init__(self) -> None:
+        self._response: Response | None = None
+        self._take: Callable[[Response], None] | None = None
+
+    def give(self, response: Response) -> None:
+        """Here it is."""
+        if self._take is None:
+            self._response = response
+        else:
+            self._take(response)
+
+    def then(self, take: Callable[[Response], None]) -> None:
+        """Calls `take` with the answer, perhaps at once."""
+        self._take = take
+        if self._response is not None:
+            take(self._response)
+
+
 #: What a server hosts.
 Handler = Callable[[Request], Awaitable[Response]]
+
+#: Answers what can be answered without a coroutine, which costs more than the answer; None: ask the handler.
+Quick = Callable[[Request], "Response | Later | None"]

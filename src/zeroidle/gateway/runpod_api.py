@@ -16,6 +16,7 @@ from zeroidle.gateway.body import LARGE_BYTES, remove_file
 from zeroidle.gateway.idempotency import check_same
 from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
+from zeroidle.gateway.quick_api import QuickApi
 from zeroidle.gateway.reply import failure
 from zeroidle.gateway.submission import Check, Reader, Upload
 from zeroidle.job import Job, JobIds, Status
@@ -79,6 +80,8 @@ class RunpodApi:
         self._registry = registry
         self._limits = limits or Limits()
         self._ids = JobIds()
+        #: The short way for what is plain.
+        self.quick = QuickApi(store, endpoints, self.reader, self._ids, DEFAULT_WAIT_MS / 1000).answer
         self._routes = {
             "run": _Route(_WRITE, False, self._run),
             "runsync": _Route(_WRITE, False, self._runsync),
@@ -147,6 +150,8 @@ class RunpodApi:
     async def _runsync(self, call: _Call) -> Response:
         wait_s = _wait_s(call.request, WAIT_MS, DEFAULT_WAIT_MS)
         job = await self._read(call, sync=True)
+        if call.request.param("wait") is not None and wait_s > call.endpoint.retention_sync_s:
+            job.retain_s = wait_s  # who is ready to wait so long may come back so late (runpod/docs: up to 5 minutes)
         if isinstance(job.input, bytes) and job.idempotency_key is None:
             return self._found(await self._store.put_and_wait(job, wait_s), job.id)
         job = await self._put(call.request, job)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from zeroidle.errors import ConfigError
 from zeroidle.gateway.connection import Connection, HttpLimits
-from zeroidle.gateway.message import Handler, Request
+from zeroidle.gateway.heads import Heads
+from zeroidle.gateway.message import Handler, Quick, Request
 from zeroidle.gateway.reply import Clock
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,9 @@ _SWEEP_S = 1.0
 class Server:
     """Hosts one handler over HTTP/1.1.
 
-    `spool` is the folder for large bodies. `admit` is asked before a body goes there: it answers how many bytes this
-    request may have (None: `max_body_bytes`) or raises RequestError.
+    `quick` is asked before `handler` and may leave a request to it. `spool` is the folder for large bodies. `admit` is
+    asked before a body goes there: it answers how many bytes this request may have (None: `max_body_bytes`) or raises
+    RequestError.
     """
 
     def __init__(
@@ -35,8 +37,11 @@ class Server:
         max_body_bytes: int,
         admit: Callable[[Request], int | None] | None = None,
         limits: HttpLimits | None = None,
+        quick: Quick | None = None,
     ) -> None:
         self.handler = handler
+        self.quick = quick
+        self.heads = Heads()
         self.spool = spool
         self.limits = limits or HttpLimits()
         self.clock = Clock()
@@ -60,9 +65,7 @@ class Server:
         try:
             found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for address in dict.fromkeys(info[4][0] for info in found):
-                server = await self.loop.create_server(
-                    lambda: Connection(self), str(address), port, backlog=_BACKLOG
-                )
+                server = await self.loop.create_server(lambda: Connection(self), str(address), port, backlog=_BACKLOG)
                 self._servers.append(server)
                 # All addresses share the port that the first one was given.
                 port = port or server.sockets[0].getsockname()[1]

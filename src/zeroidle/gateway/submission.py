@@ -37,9 +37,26 @@ class Reader:
     """Reads submissions. `check` and `upload` are described at their types; without them they cost nothing."""
 
     def __init__(self, spool: Path, check: Check | None = None, upload: Upload | None = None) -> None:
-        self._spool = spool
+        self.spool = spool
         self.check = check
         self.upload = upload
+
+    def read_now(self, endpoint: Endpoint, request: Request, sync: bool) -> Submission | None:
+        """The submission in a small body of JSON; None when it is anything else. Raises RequestError."""
+        body, headers = request.body, request.headers
+        limit_bytes = endpoint.max_body_sync_bytes if sync else endpoint.max_body_bytes
+        if not isinstance(body, bytes) or len(body) > limit_bytes or "content-encoding" in headers:
+            return None
+        if headers.get("content-type", "").startswith("multipart/"):
+            return None
+        return self._read_small(endpoint, body)
+
+    def _read_small(self, endpoint: Endpoint, body: bytes) -> Submission:
+        submission = read_small(body)
+        if endpoint.input_schema is not None and self.check is not None:
+            assert isinstance(submission.input, bytes)
+            _checked(self.check, endpoint, submission.input)
+        return submission
 
     async def read(self, endpoint: Endpoint, request: Request, max_bytes: int) -> Submission:
         """The submission in a request's body. Raises RequestError. A large body's file becomes the input's."""
@@ -60,11 +77,7 @@ class Reader:
             return await self._in_thread(request, partial(self._convert, self.upload, endpoint, form, body, check))
         if isinstance(body, Spooled):
             return await self._in_thread(request, partial(self._read_large, endpoint, body, check))
-        submission = read_small(body)
-        if check is not None:
-            assert isinstance(submission.input, bytes)
-            _checked(check, endpoint, submission.input)
-        return submission
+        return self._read_small(endpoint, body)
 
     async def _in_thread(self, request: Request, work: Callable[[], Submission]) -> Submission:
         """Works on a large body. Its file is ours from here on: the thread goes on when the client has gone away."""
@@ -89,27 +102,25 @@ class Reader:
 
     def _remove(self, payload: Payload) -> None:
         if isinstance(payload, Spooled):
-            remove_file(self._spool, payload.path)
+            remove_file(self.spool, payload.path)
 
     def _read_large(self, endpoint: Endpoint, body: Spooled, check: Check | None) -> Submission:
-        submission = read_large(self._spool, body)
+        submission = read_large(self.spool, body)
         if check is not None:
             with (
-                (self._spool / body.path).open("rb") as file,
+                (self.spool / body.path).open("rb") as file,
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
             ):
                 _checked(check, endpoint, data)
         return submission
 
-    def _convert(
-        self, upload: Upload, endpoint: Endpoint, form: str, body: Payload, check: Check | None
-    ) -> Submission:
-        data = upload(endpoint, form, body if isinstance(body, bytes) else self._spool / body.path)
+    def _convert(self, upload: Upload, endpoint: Endpoint, form: str, body: Payload, check: Check | None) -> Submission:
+        data = upload(endpoint, form, body if isinstance(body, bytes) else self.spool / body.path)
         if check is not None:
             _checked(check, endpoint, data)
         if len(data) < LARGE_BYTES:
             return Submission(data, Policy(), None, None)
-        path = self._spool / (body.path if isinstance(body, Spooled) else f"body-{os.urandom(16).hex()}")
+        path = self.spool / (body.path if isinstance(body, Spooled) else f"body-{os.urandom(16).hex()}")
         draft = path.with_name(path.name + ".input")
         draft.write_bytes(data)
         draft.replace(path)

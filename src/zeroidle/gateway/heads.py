@@ -1,0 +1,75 @@
+"""Heads of requests that were parsed before: a client sends the same lines again and again."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from zeroidle.gateway.body import LARGE_BYTES
+
+#: The beginning of a plain request: method, a path without escapes or query, the version; up to its line end.
+_LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/_.-]{0,2000}) HTTP/1\.1\r\n").match
+
+_KEPT = 1024
+_MAX_BYTES = 2048
+
+
+class Head(Struct, frozen=True, gc=False):
+    """What the lines after the first one say: the headers, and the length of the body. Nobody changes `headers`."""
+
+    headers: dict[str, str]
+    length: int
+
+
+class Heads:
+    """Remembers header lines that the parser took, byte for byte, so that the same lines need no parsing.
+
+    What the parser makes of the lines after the first does not depend on the first, for GET and POST. Only what is
+    plain is kept (see `learn`); everything else is the parser's.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def match(self, data: bytes) -> tuple[str, str, Head, bytes] | None:
+        """Method, path, head and body, when `data` is exactly one request with known lines; else None."""
+        line = _LINE(data)
+        if line is None:
+            return None
+        start = line.end()
+        end = data.find(b"\r\n\r\n", start)
+        if end < 0:
+            return None
+        head = self._known.get(data[start:end])
+        if head is None or len(data) - end - 4 != head.length:
+            return None
+        method, path = line.groups()
+        return "POST" if method == b"POST" else "GET", path.decode("ascii"), head, data[end + 4 :]
+
+    def lines(self, data: bytes) -> bytes | None:
+        """The lines that `learn` may keep of a request whose first piece is `data`."""
+        line = _LINE(data)
+        if line is None:
+            return None
+        end = data.find(b"\r\n\r\n", line.end())
+        return data[line.end() : end] if 0 < end - line.end() <= _MAX_BYTES else None
+
+    def learn(self, lines: bytes, headers: dict[str, str]) -> None:
+        """Keeps lines that the parser took, if they ask for nothing special: one host, a body of known length, a
+        connection that stays."""
+        host = headers.get("host")
+        if host is None or "," in host or any(name in headers for name in _SPECIAL):
+            return
+        if headers.get("connection", "keep-alive").lower() != "keep-alive":
+            return
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit() and len(length) < 7):
+            return
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        if int(length) < LARGE_BYTES:
+            self._known[lines] = Head(headers, int(length))
+
+
+_SPECIAL = ("transfer-encoding", "upgrade", "expect", "te", "trailer")
