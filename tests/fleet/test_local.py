@@ -129,6 +129,25 @@ def test_a_daemonised_descendant_dies_with_its_worker(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_worker_of_the_same_name_in_another_plane_lives_on(tmp_path: Path) -> None:
+    log = tmp_path / "pids"
+    target = endpoint(tmp_path, say(log) + "import time\nsay()\ntime.sleep(60)")
+
+    async def main() -> None:
+        first, second = (LocalFleet(tmp_path / name, entry=entry(tmp_path)) for name in ("one", "other"))
+        await first.start(target, "w1", {})
+        await until(lambda: pids(log, 1), "the first one runs")
+        await second.start(target, "w1", {})
+        await until(lambda: pids(log, 2), "both run")
+        await first.stop("w1", 0)
+        assert [alive(pid) for pid in pids(log, 2)] == [False, True]
+        await first.close()
+        await second.close()
+        assert not any(alive(pid) for pid in pids(log, 2))
+
+    asyncio.run(main())
+
+
 def plane(*arguments: str) -> subprocess.Popen[bytes]:
     """Another process that plays the plane."""
     return subprocess.Popen([sys.executable, *arguments])

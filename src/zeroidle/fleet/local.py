@@ -39,7 +39,7 @@ OOM_SCORE_ADJ = 300
 class _Child:
     running: Running
     process: Process
-    marker: bytes
+    marks: tuple[bytes, ...]
     oom_kills: int | None
     gone: asyncio.Future[None]
     exited: bool = False
@@ -134,8 +134,11 @@ class LocalFleet:
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE_ADJ))
         loop = asyncio.get_running_loop()
-        marker = processes.mark(processes.WORKER, running.worker_id)
-        child = _Child(running, process, marker, self._oom.read(), loop.create_future())
+        # Both: another plane may have a worker of this name.
+        marks = (
+            processes.mark(processes.WORKER, running.worker_id), processes.mark(processes.PLANE, str(self._folder)),
+        )  # fmt: skip
+        child = _Child(running, process, marks, self._oom.read(), loop.create_future())
         self._children[running.worker_id] = child
         loop.add_reader(process.pidfd, self._exited, child)
         if self._log_timer is None:
@@ -213,7 +216,7 @@ class LocalFleet:
             oom = code == -signal.SIGKILL and not child.killed and self._oom.grew(child.oom_kills)
             for listener in self._listeners:
                 listener(Exit(worker_id, code, oom))
-            left = await asyncio.to_thread(processes.end_session, child.process.pid, child.marker)
+            left = await asyncio.to_thread(processes.end_session, child.process.pid, child.marks)
             if left:
                 log.error("fleet.cannot_kill worker=%s pids=%s", worker_id, left)
             await asyncio.to_thread(shutil.rmtree, self._scratch / worker_id, True)

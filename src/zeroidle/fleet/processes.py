@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 #: Variables that mark the processes of a plane (value: its data folder) and of one worker (value: its id).
 PLANE = "ZEROIDLE_PLANE"
@@ -20,15 +20,15 @@ def mark(name: str, value: str) -> bytes:
     return f"\0{name}={value}\0".encode()
 
 
-def end_session(leader: int, marker: bytes) -> list[int]:
-    """Kills every process of the session `leader` and every one with `marker`; answers those that would not die.
+def end_session(leader: int, marks: Collection[bytes]) -> list[int]:
+    """Kills every process of the session `leader` and every one with all `marks`; answers those that would not die.
 
     The leader itself may be a zombie, and should be: then its number cannot belong to a stranger.
     """
     born = _start_ticks(leader)
 
     def members() -> set[int]:
-        return {pid for pid, session, ticks in _live() if session == leader or (ticks >= born and _has(pid, marker))}
+        return {pid for pid, session, ticks in _live() if session == leader or (ticks >= born and _has(pid, marks))}
 
     return _kill_until_gone(members)[1]
 
@@ -43,7 +43,7 @@ def kill_marked(marker: bytes) -> int:
 
     def members() -> set[int]:
         live = [(pid, session) for pid, session, _ in _live() if pid not in spared]
-        found = {pid for pid, _ in live if _has(pid, marker)}
+        found = {pid for pid, _ in live if _has(pid, (marker,))}
         sessions.update(session for pid, session in live if pid in found and session == pid)
         return found | {pid for pid, session in live if session in sessions}
 
@@ -94,12 +94,13 @@ def _start_ticks(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
-def _has(pid: int, marker: bytes) -> bool:
+def _has(pid: int, marks: Collection[bytes]) -> bool:
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
             return False
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return marker in b"\0" + file.read()
+            variables = b"\0" + file.read()
+            return all(mark in variables for mark in marks)
     except OSError:
         return False
 

@@ -27,6 +27,9 @@ COOPERATIVE_GRACE_S, HTTP_GRACE_S, CANCEL_GRACE_S = 5.0, 2.0, 0.25
 PINGS_S = 5.0
 #: How long the last reports of a dead worker may still be on their way through a socket.
 LAST_REPORT_S = 1.0
+#: A worker that ends right after it has connected may be gone before its connection is accepted and read. Both wait
+#: in the kernel by then, so what is needed is turns of the loop, however long those take.
+ACCEPT_TURNS, ACCEPT_PAUSE_S = 20, 0.005
 
 
 class Workers:
@@ -145,6 +148,8 @@ class Workers:
         worker = life.worker
         if life.timer is not None:
             life.timer.cancel()
+        await self._last_words(life)
+        life.over = True
         if worker.state is not WorkerState.DRAINING:
             worker.state = WorkerState.DRAINING  # no job may be handed to it any more
         await self._last_reports(life)
@@ -167,6 +172,16 @@ class Workers:
             log.error("jobs.not_given_back worker=%s error=%s", worker.id, exc)
         self._gone(life, text, error)
 
+    async def _last_words(self, life: Life) -> None:
+        """Lets a worker say why its start failed. Until then it counts as starting, so that no other one is started
+        before it is known whether that makes sense."""
+        worker, end, turns = life.worker, time.monotonic() + LAST_REPORT_S, 0
+        while life.starting_up and worker.error is None and life.ending is None and life.fault is None:
+            if time.monotonic() > end if worker.connected else worker.last_seen_at or turns >= ACCEPT_TURNS:
+                return
+            turns += 1
+            await asyncio.sleep(ACCEPT_PAUSE_S)
+
     async def _last_reports(self, life: Life) -> None:
         """Lets reports that the worker sent before it ended come through."""
         end = time.monotonic() + LAST_REPORT_S
@@ -185,10 +200,9 @@ class Workers:
         life.gone.set()
 
     def exited(self, exit: Exit) -> None:
-        """The fleet says that a process has ended."""
+        """The fleet says that a process has ended, once for each."""
         life = self.lives.get(exit.worker_id)
         if life is not None and not life.over:
-            life.over = True
             self.spawn(self._bury(life, exit))
 
     def stop(self, life: Life, grace_s: float = STOP_GRACE_S) -> None:
