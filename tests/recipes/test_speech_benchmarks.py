@@ -1,4 +1,4 @@
-"""The benchmarks of the speech services run, and a part of them reaches the figures that the whole reports."""
+"""The benchmarks of the speech services run and reach their goals; those of text to IPA on a part of the words."""
 
 from __future__ import annotations
 
@@ -24,19 +24,13 @@ def test_the_area_under_the_curve_is_the_share_of_right_pairs() -> None:
     assert pronunciation.auc(right, wrong) == pytest.approx(float(np.mean(pairs)))
 
 
-@pytest.mark.parametrize(
-    ("voices", "substitution", "frame"),
-    [(["slt"], 0.84, 0.82), pytest.param(list(pronunciation.VOICES), 0.88, 0.85, marks=pytest.mark.slow)],
-)
-def test_substituted_phones_are_found(
-    flite: None, tmp_path: Path, voices: list[str], substitution: float, frame: float
-) -> None:
-    """One voice, and the whole benchmark."""
-    judged = pronunciation.judge(pronunciation.clips(pronunciation.WORDS, voices, 1), tmp_path)
-    assert sum(item.wrong for item in judged) == len(pronunciation.WORDS) * len(voices) > 80
+def test_substituted_phones_are_found(flite: None, tmp_path: Path) -> None:
+    """The whole benchmark and the goals set for it."""
+    judged = pronunciation.judge(pronunciation.clips(pronunciation.WORDS, list(pronunciation.VOICES), 1), tmp_path)
+    assert sum(item.wrong for item in judged) == len(pronunciation.WORDS) * len(pronunciation.VOICES) > 240
     figures = {score: pronunciation.interval(judged, score, rounds=50) for score in pronunciation.SCORES}
-    assert figures["substitution"][0] >= substitution, figures
-    assert figures["frame"][0] >= frame, figures
+    assert figures["substitution"][0] >= 0.88, figures
+    assert figures["frame"][0] >= 0.85, figures
     assert figures["both"][1] <= figures["both"][0] <= figures["both"][2]
     wrong = [item for item in judged if item.wrong]
     assert sum(item.named for item in wrong) > 0.4 * len(wrong)
