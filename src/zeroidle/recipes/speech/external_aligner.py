@@ -28,6 +28,8 @@ from .graph import REST
 from .phonemic import segment
 from .posteriors import Posteriors, Scorer
 
+#: How long a program may take to end when its input has ended.
+_LEAVE_S = 3.0
 _SILENCES = frozenset(("", "sil", "sp", "spn", "<eps>", "SIL"))
 
 
@@ -42,15 +44,19 @@ class ExternalAligner:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         self.name = ""
 
-    def close(self) -> None:
-        """Ends the program."""
-        if self._process is not None:
+    def close(self, leave_s: float = _LEAVE_S) -> None:
+        """Ends the program: first by ending its input, so that it can clear away what it has unpacked."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(leave_s)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._process = None
+        self._process.stdout.close()
+        self._process = None
 
     def align(self, recording: Recording, words: Sequence[str]) -> list[list[tuple[str, float, float]]]:
         """For each word its phones with start and end in seconds. Raises EngineError or InputError."""
@@ -96,13 +102,13 @@ class ExternalAligner:
             piece = self._process.stdout.read(65_536) if ready else b""
             if not piece:
                 trouble = self._trouble() if ready else f"The aligner did not answer within {timeout_s:g} s."
-                self.close()
+                self.close(leave_s=0.0)
                 raise EngineError(trouble)
             data += piece
         try:
             answer: dict[str, Any] = json.loads(data)
         except ValueError as exc:
-            self.close()
+            self.close(leave_s=0.0)
             raise EngineError(f"The aligner answered what is no JSON: {data[:80]!r}.") from exc
         return answer
 

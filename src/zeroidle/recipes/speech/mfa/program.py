@@ -3,28 +3,34 @@
     /opt/mfa/bin/python program.py ACOUSTIC_MODEL.zip DICTIONARY.dict
 
 The protocol is that of external_aligner.py. Models and the compiled lexicon are kept in memory, so that a request
-costs no start of Python, no database and no compilation. Nothing of ZeroIdle is imported here.
-
-This program follows MFA 3's own `align_one` command; it was not run, because MFA cannot be installed by pip.
+costs no start of Python, no database and no compilation. Nothing of ZeroIdle is imported here. The steps are those of
+MFA's own command `align_one`.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+_PARTS = re.compile(r"[-‐‑/]")
+_POSITION = re.compile(r"_[BEIS]$")
+
 
 class Aligner:
-    """MFA with one acoustic model and one dictionary."""
+    """MFA with one acoustic model and one dictionary; `folder` takes the unpacked model."""
 
-    def __init__(self, acoustic: Path, dictionary: Path) -> None:
+    def __init__(self, acoustic: Path, dictionary: Path, folder: Path) -> None:
         from kalpy.aligner import KalpyAligner
         from kalpy.fstext.lexicon import LexiconCompiler
         from montreal_forced_aligner.models import AcousticModel
 
-        self._model = AcousticModel(acoustic)
+        # In a folder of our own: in MFA's, each process that starts deletes what another has unpacked and still reads.
+        self._model = AcousticModel(acoustic, folder)
         known = self._model.parameters
         self._lexicon = LexiconCompiler(
             disambiguation=False,
@@ -38,46 +44,71 @@ class Aligner:
             phones=known["non_silence_phones"],
             ignore_case=True,
         )
+        if self._model.phone_symbol_path.exists():  # the numbers that the model was trained with
+            table = type(self._lexicon.phone_table).read_text(str(self._model.phone_symbol_path))
+            self._lexicon.phone_table = table
         self._lexicon.load_pronunciations(dictionary)
         self._aligner = KalpyAligner(self._model, self._lexicon, beam=10, retry_beam=40)
+        self._positions = known["position_dependent_phones"]
 
     def align(self, audio: Path, words: list[str]) -> dict[str, Any]:
         """The answer to one request."""
+        from kalpy.exceptions import AlignerError
         from kalpy.feat.cmvn import CmvnComputer
         from kalpy.utterance import Segment, Utterance
 
-        spoken = [word.lower().strip(".,;:!?\"'()") for word in words]
-        unknown = [word for word in spoken if not self._lexicon.word_table.member(word)]
+        spoken = [self._entries(word) for word in words]
+        unknown = [word for word, entries in zip(words, spoken, strict=True) if not entries]
         if unknown:
             return {"error": f"The dictionary does not have {', '.join(unknown[:5])}."}
-        utterance = Utterance(Segment(audio, None, None, 0), " ".join(spoken))
+        # From 0 and not from None: MFA adds the begin to the times that it found.
+        utterance = Utterance(Segment(audio, 0.0), " ".join(entry for entries in spoken for entry in entries))
         utterance.generate_mfccs(self._model.mfcc_computer)
         utterance.apply_cmvn(CmvnComputer().compute_cmvn_from_features([utterance.mfccs]))
-        found = self._aligner.align_utterance(utterance)
-        if found is None:
+        try:
+            found = self._aligner.align_utterance(utterance)
+        except AlignerError:
             return {"error": "No alignment was found within the beam."}
-        intervals = [interval for interval in found.word_intervals if interval.label not in ("", "<eps>")]
+        intervals = iter([interval for interval in found.word_intervals if interval.label not in ("", "<eps>")])
         return {
             "words": [
-                {"word": interval.label, "phones": [[p.label, p.begin, p.end] for p in interval.phones]}
-                for interval in intervals
+                {"word": word, "phones": [phone for _ in entries for phone in self._phones(next(intervals))]}
+                for word, entries in zip(words, spoken, strict=True)
             ]
         }
+
+    def _entries(self, word: str) -> list[str]:
+        """What the dictionary has for a word: itself, or each of its parts; empty when it has not all of them."""
+        plain = word.lower().replace("’", "'")
+        for form in (plain, plain.strip(".,;:!?\"'()")):
+            for entries in ([form], [part for part in _PARTS.split(form) if part]):
+                if entries and all(self._lexicon.word_table.member(entry) for entry in entries):
+                    return entries
+        return []
+
+    def _phones(self, interval: Any) -> list[tuple[str, float, float]]:
+        """The phones of a word, named as in the dictionary; a model may tell "AH1_B" from "AH1_E"."""
+        return [
+            (_POSITION.sub("", phone.label) if self._positions else phone.label, phone.begin, phone.end)
+            for phone in interval.phones
+        ]
 
 
 def main() -> None:
     """Answers requests until the input ends."""
     out = sys.stdout
     sys.stdout = sys.stderr  # what the libraries print must not get between the answers
-    aligner = Aligner(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(json.dumps({"ready": f"MFA {Path(sys.argv[1]).stem}"}), file=out, flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = aligner.align(Path(request["audio"]), request["words"])
-        except Exception as exc:  # one recording must not end the program; the worker says what it was
-            answer = {"error": f"{type(exc).__name__}: {exc}"}
-        print(json.dumps(answer), file=out, flush=True)
+    with tempfile.TemporaryDirectory(prefix="mfa-") as folder:
+        os.environ.setdefault("MFA_ROOT_DIR", folder)  # else MFA wants to write to ~/Documents
+        aligner = Aligner(Path(sys.argv[1]), Path(sys.argv[2]), Path(folder))
+        print(json.dumps({"ready": f"MFA {Path(sys.argv[1]).stem}"}), file=out, flush=True)
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                answer = aligner.align(Path(request["audio"]), request["words"])
+            except Exception as exc:  # one recording must not end the program; the worker says what it was
+                answer = {"error": f"{type(exc).__name__}: {exc}"}
+            print(json.dumps(answer), file=out, flush=True)
 
 
 if __name__ == "__main__":
