@@ -166,19 +166,21 @@ class JobIds:
     a submission; so each process must have its own."""
 
     def __init__(self, batch: int = 256) -> None:
-        self._random = bytearray()
-        self._batch_bytes = 10 * batch
+        self._ends: list[str] = []
+        self._batch = batch
 
     def new(self, sync: bool = False) -> str:
         """`<uuid>-u1`, with `sync-` before it for /runsync."""
-        if not self._random:
-            self._random += os.urandom(self._batch_bytes)
-        text = self._random[-10:].hex()
-        del self._random[-10:]
+        if not self._ends:
+            self._ends = self._draw()
         at = "%012x" % (time.time_ns() // 1_000_000)
-        variant = "89ab"[int(text[3], 16) & 3]
-        uuid = f"{at[:8]}-{at[8:]}-7{text[:3]}-{variant}{text[4:7]}-{text[7:19]}"
-        return f"sync-{uuid}-u1" if sync else f"{uuid}-u1"
+        return f"{'sync-' if sync else ''}{at[:8]}-{at[8:]}-7{self._ends.pop()}-u1"
+
+    def _draw(self) -> list[str]:
+        """What follows the version in as many ids: 74 random bits, and the variant."""
+        text = os.urandom(10 * self._batch).hex()
+        drawn = (text[at : at + 20] for at in range(0, len(text), 20))
+        return [f"{one[:3]}-{'89ab'[int(one[3], 16) & 3]}{one[4:7]}-{one[7:19]}" for one in drawn]
 
 
 def new_job_id(sync: bool = False) -> str:

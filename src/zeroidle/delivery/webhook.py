@@ -65,7 +65,7 @@ class WebhookSender:
 
     async def start(self) -> None:
         """Takes up what an earlier plane left, and listens."""
-        self._store.listen(self._on_job)
+        self._store.listen(self._on_job, ("ended",))
         self._poke()
 
     async def close(self) -> None:

@@ -27,6 +27,11 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def count(self) -> int:
+        """How many observations there were."""
+        return sum(self._counts)
+
     def lines(self, name: str, labels: Mapping[str, str]) -> Iterable[str]:
         """The bucket, sum and count lines of this histogram."""
         total = 0

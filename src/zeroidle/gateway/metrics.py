@@ -8,14 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from zeroidle import __version__
 from zeroidle.endpoint import Endpoint
 from zeroidle.gateway.exposition import CONTENT_TYPE, Histogram, Sample, family, histograms
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
-from zeroidle.store.protocol import ClockStore, JobEvent
+from zeroidle.store.protocol import EVENT_KINDS, ClockStore, JobEvent
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
 #: Seconds. From a warm pick-up (below 1 ms) to a queue that is stuck, from a no-op handler to a long video.
@@ -33,6 +33,17 @@ class Store(ClockStore, Protocol):
         """Bytes on the disk, by part."""
 
 
+class _Jobs:
+    """What happened to the jobs of one endpoint. Ended ones count under their status."""
+
+    __slots__ = ("delays", "events", "runs")
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.delays = Histogram(_DELAY_S)
+        self.runs = Histogram(_RUN_S)
+
+
 class Metrics:
     """Listens from its making on; what happened before is only in the counts that the store keeps."""
 
@@ -40,9 +51,7 @@ class Metrics:
         self._store = store
         self._registry = registry
         self._endpoints = endpoints
-        self._events: Counter[tuple[str, str]] = Counter()
-        self._delays: dict[str, Histogram] = {}
-        self._runs: dict[str, Histogram] = {}
+        self._jobs_of: dict[str, _Jobs] = {}
         self._starts: dict[str, Histogram] = {}
         self._workers: Counter[tuple[str, WorkerEventKind]] = Counter()
         store.listen(self._on_job)
@@ -61,16 +70,17 @@ class Metrics:
     # Listening: called for every job, so it does little
 
     def _on_job(self, event: JobEvent) -> None:
-        job, kind = event.job, event.kind
-        name = job.endpoint
-        if kind == "ended":
-            self._events[name, job.status] += 1
-            if job.started_at is not None and job.finished_at is not None:
-                _of(self._runs, name, _RUN_S).observe(max(0.0, job.finished_at - job.started_at))
+        kind, job, _ = event
+        seen = self._jobs_of.get(job.endpoint)
+        if seen is None:
+            seen = self._jobs_of[job.endpoint] = _Jobs()
+        seen.events[kind if kind != "ended" else job.status] += 1
+        if job.started_at is None:
             return
-        self._events[name, kind] += 1
-        if kind == "taken" and job.started_at is not None:
-            _of(self._delays, name, _DELAY_S).observe(max(0.0, job.started_at - job.queued_at))
+        if kind == "taken":
+            seen.delays.observe(max(0.0, job.started_at - job.queued_at))
+        elif kind == "ended" and job.finished_at is not None:
+            seen.runs.observe(max(0.0, job.finished_at - job.started_at))
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         if kind in ("added", "failed"):
@@ -97,22 +107,31 @@ class Metrics:
             ("taken", "taken", "Jobs that were handed to a worker."),
             ("requeued", "requeued", "Jobs that were given back, or whose worker was lost."),
         ):
-            samples = [({"endpoint": e}, n) for (e, k), n in self._events.items() if k == kind]
+            samples = [({"endpoint": e}, seen.events[kind]) for e, seen in self._jobs_of.items() if seen.events[kind]]
             yield family("counter", f"zeroidle_jobs_{name}_total", about, samples)
         ended = [
             ({"endpoint": e, "status": str(k)}, n)
-            for (e, k), n in self._events.items()
-            if k not in ("queued", "taken", "requeued")
+            for e, seen in self._jobs_of.items()
+            for k, n in seen.events.items()
+            if k not in EVENT_KINDS
         ]
         yield family("counter", "zeroidle_jobs_ended_total", "Jobs that ended, by their last status.", ended)
 
     def _times(self) -> Iterator[str]:
         for kept, name, about in (
-            (self._delays, "zeroidle_queue_delay_seconds", "From submission (or retry) to the pick-up by a worker."),
-            (self._runs, "zeroidle_execution_seconds", "From the pick-up by a worker to the end."),
+            (
+                self._seen("delays"),
+                "zeroidle_queue_delay_seconds",
+                "From submission (or retry) to the pick-up.",
+            ),
+            (self._seen("runs"), "zeroidle_execution_seconds", "From the pick-up by a worker to the end."),
             (self._starts, "zeroidle_worker_start_seconds", "Cold starts: from a worker's start to being ready."),
         ):
             yield histograms(name, about, (({"endpoint": e}, histogram) for e, histogram in kept.items()))
+
+    def _seen(self, what: Literal["delays", "runs"]) -> dict[str, Histogram]:
+        kept = ((name, getattr(seen, what)) for name, seen in self._jobs_of.items())
+        return {name: histogram for name, histogram in kept if histogram.count}
 
     def _worker_families(self) -> Iterator[str]:
         samples: list[Sample] = []

@@ -36,6 +36,7 @@ class Clock:
     def __init__(self) -> None:
         self._second = 0
         self._line = b""
+        self._heads: dict[tuple[int, str], bytes] = {}
 
     def date_line(self) -> bytes:
         """`date: ...` with its line end."""
@@ -43,11 +44,20 @@ class Clock:
         if now != self._second:
             t = time.gmtime(now)
             self._second = now
+            self._heads.clear()
             self._line = (
                 f"date: {_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
                 f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT\r\n"
             ).encode()
         return self._line
+
+    def plain_head(self, status: int, content_type: str) -> bytes:
+        """Status line, content type and date of an answer without headers of its own, up to the length's value."""
+        line = self.date_line()
+        head = self._heads.get((status, content_type))
+        if head is None:
+            head = self._heads[status, content_type] = _start(status, content_type) + line + b"content-length: "
+        return head
 
 
 def _start(status: int, content_type: str) -> bytes:

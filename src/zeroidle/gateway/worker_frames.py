@@ -14,6 +14,8 @@ from zeroidle.job import Job, Spooled
 from zeroidle_worker import wire
 from zeroidle_worker.wire import HEAD, ProtocolError
 
+_id = msgspec.json.encode
+
 #: Before a connection has shown whose it is, its frames are short.
 HELLO_MAX_BYTES = 64 * 1024
 
@@ -139,16 +141,18 @@ class FrameReader:
 
 def job_frame(session: WorkerSession, job: Job) -> bytes:
     """The frame that hands out a job. A spooled input is named, not copied."""
-    spool, deadline = session.store.spool, session.deadline(job)
-    head = b'{"id":%b,"attempt":%d' % (msgspec.json.encode(job.id), job.attempt)
+    deadline, job_id = session.deadline(job), _id(job.id)
+    head = b'{"id":%b,"attempt":%d' % (job_id, job.attempt)
     if deadline is not None:
         head += b',"deadline":%f' % deadline
-    if isinstance(job.input, Spooled):
-        head += b',"path":' + msgspec.json.encode(str((spool / job.input.path).absolute()))
+    if type(job.input) is bytes and job.envelope is None:
+        body = b'{"id":%b,"input":%b}' % (job_id, job.input)
+    elif isinstance(job.input, Spooled):
+        head += b',"path":' + msgspec.json.encode(str((session.store.spool / job.input.path).absolute()))
         body = job_keys(job)
     else:
-        (part,) = job_parts(job, spool)
+        (part,) = job_parts(job, session.store.spool)
         assert isinstance(part, bytes)
         body = part
     head += b"}"
-    return b"".join((HEAD.pack(5 + len(head) + len(body), wire.JOB, len(head)), head, body))
+    return HEAD.pack(5 + len(head) + len(body), wire.JOB, len(head)) + head + body

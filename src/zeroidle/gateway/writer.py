@@ -59,6 +59,11 @@ class Writer:
 
     def write(self, method: str, response: Response, body: bytes, *, keep_alive: bool, old: bool) -> None:
         """Writes a complete answer at once. `old` says that the peer speaks HTTP/1.0."""
+        usual = response.status == 200 and keep_alive and not old and not response.headers and method != "HEAD"
+        if usual and len(body) < _JOIN_BYTES:
+            plain = self._clock.plain_head(200, response.content_type)
+            self.transport.write(b"%b%d\r\n\r\n%b" % (plain, len(body), body))
+            return
         connection = (_KEEP if old else b"") if keep_alive else _CLOSE
         head = reply.head(response, b"content-length: %d\r\n" % len(body), connection, self._clock.date_line())
         if not reply.has_body(method, response.status):

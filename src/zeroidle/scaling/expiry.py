@@ -24,7 +24,8 @@ LATE_S = 2.0
 class ExpiryClock:
     """One timer. It sleeps until the time that the store named, and is set anew after job events.
 
-    `renewal_s` says within which time every lease that can be renewed is: after the plane was stopped it waits so long.
+    `poked`: it has been set for soon already. `renewal_s` says within which time every lease that can be renewed is:
+    after the plane was stopped it waits so long.
     """
 
     def __init__(self, store: ClockStore, renewal_s: Callable[[], float] = lambda: 0.0) -> None:
@@ -35,15 +36,15 @@ class ExpiryClock:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._poked = False
+        self.poked = False
         self._closed = False
 
     def poke(self) -> None:
         """Something happened to a job: its times may be earlier than what the clock waits for."""
-        if self._poked:
+        if self.poked:
             return  # it has been set for soon already
         due = self._due
-        self._poked = True
+        self.poked = True
         if self._task is not None:
             return  # seen when its answer is there
         if due is None or due > time.monotonic() + SETTLE_S:
@@ -79,7 +80,7 @@ class ExpiryClock:
         return 0.0
 
     async def _expire(self) -> None:
-        self._poked = False
+        self.poked = False
         try:
             at = await self._store.expire(time.time())
             delay = None if at is None else max(0.01, at - time.time())
@@ -88,7 +89,7 @@ class ExpiryClock:
             log.error("expiry.failed error=%s", exc, exc_info=None if isinstance(exc, StoreError) else exc)
             delay = RETRY_S
         self._task = None
-        if self._poked:
+        if self.poked:
             delay = SETTLE_S if delay is None else min(delay, SETTLE_S)
         if delay is not None:
             self._arm(delay)

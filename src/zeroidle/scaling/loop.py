@@ -89,28 +89,37 @@ class ScalingLoop:
     # -- events
 
     def _on_job(self, event: JobEvent) -> None:
-        job = event.job
-        pool = self._pool(job.endpoint)
+        kind, job, worker_id = event
+        pool = self._pools.get(job.endpoint) or self._pool(job.endpoint)
         if pool is None:
             return
-        life = self.workers.lives.get(event.worker_id or job.worker_id or "")
-        if event.kind == "taken":
-            if life is not None:
-                self._taken(life, job)
+        if kind == "queued":
+            if not job.policy.low_priority:
+                pool.policy.arrived(time.monotonic())
         else:
-            if life is not None and life.held.get(job.id) is not None:
-                del life.held[job.id]
-                life.settle()
-            if event.kind == "ended":
+            life = self.workers.lives.get(worker_id or job.worker_id or "")
+            if kind == "taken":
+                if life is not None:
+                    self._taken(life, job)
+            elif kind == "ended":
+                self._let_go(life, job)
                 pool.cleared(job.id)
                 self._ended(pool, life, event)
             else:
+                self._let_go(life, job)
                 if not job.policy.low_priority:
                     pool.policy.arrived(time.monotonic())
                 if life is not None and job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
                     self.workers.interrupt(life, job.id, job.attempt)
-        self._expiry.poke()
-        pool.poke()
+        if not self._expiry.poked:
+            self._expiry.poke()
+        if not pool.poked:
+            pool.poke()
+
+    @staticmethod
+    def _let_go(life: Life | None, job: Job) -> None:
+        if life is not None and life.held.pop(job.id, None) is not None:
+            life.settle()
 
     def _taken(self, life: Life, job: Job) -> None:
         life.held[job.id] = job.attempt

@@ -50,6 +50,11 @@ class Pool:
         self._decided_at = 0.0
         self._last: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
 
+    @property
+    def poked(self) -> bool:
+        """Whether it will decide soon anyway."""
+        return self._soon is not None
+
     def poke(self) -> None:
         """Something changed: decide soon, once."""
         if self._soon is None:

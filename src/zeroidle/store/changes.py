@@ -15,7 +15,7 @@ from zeroidle.store.batch import Batch
 from zeroidle.store.group import Done, Group
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
-from zeroidle.store.protocol import Delivery, JobEvent, WorkerRecord
+from zeroidle.store.protocol import EVENT_KINDS, Delivery, EventKind, JobEvent, WorkerRecord
 from zeroidle.store.recent import Recent
 from zeroidle.store.rows import (
     delivery_row,
@@ -54,7 +54,7 @@ class Changes:
         self.recent = Recent()
         self.keys: dict[tuple[str, str], Job] = {}
         self.webhook_bodies: dict[int, Spooled] = {}
-        self.listeners: list[Callable[[JobEvent], None]] = []
+        self.listeners: dict[EventKind, list[Callable[[JobEvent], None]]] = {kind: [] for kind in EVENT_KINDS}
         self.on_restored: Callable[[str], None] = lambda endpoint: None
         self._journal = journal
         self._spool = spool
@@ -114,7 +114,7 @@ class Changes:
 
     def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
         """Something for the listeners."""
-        self._tell(JobEvent(kind, job, worker_id))
+        self._tell(kind, job, worker_id)
 
     # What the store adds
 
@@ -320,7 +320,7 @@ class Changes:
                 log.warning("store.commits_again")
             for job, worker_id in group.ended:
                 self._settle(job)
-                self._tell(JobEvent("ended", job, worker_id))
+                self._tell("ended", job, worker_id)
                 self.waits.ended(job)
         else:
             self.error = error
@@ -378,16 +378,17 @@ class Changes:
         for endpoint in {job.endpoint for _, job, before in failed.undo + later.undo if before is not None}:
             self.on_restored(endpoint)
         for job, worker_id in gone:
-            self._tell(JobEvent("ended", job, worker_id))
+            self._tell("ended", job, worker_id)
             self.waits.gone(job.seq)
         return later.waiters
 
-    def _tell(self, event: JobEvent) -> None:
-        for listener in self.listeners:
+    def _tell(self, kind: EventKind, job: Job, worker_id: str | None) -> None:
+        event = JobEvent(kind, job, worker_id)
+        for listener in self.listeners[kind]:
             try:
                 listener(event)
             except Exception:
-                log.exception("store.listener_failed event=%s job=%s", event.kind, event.job.id)
+                log.exception("store.listener_failed event=%s job=%s", kind, job.id)
 
 
 def _resolve(future: asyncio.Future[Job | None], job: Job | None) -> None:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from heapq import heapify, heappop, heappush
+
+#: The heap may hold this many stale entries more than four for each live job before it is made anew.
+_SLACK = 1024
 
 
 class Deadlines:
     """Instants by job number. An entry may be too early or belong to a job that has ended; whoever pops it asks
-    the job itself. Entries hold numbers, not jobs, so that a stale one keeps no payload alive."""
+    the job itself. Entries hold numbers, not jobs, so that a stale one keeps no payload alive.
 
-    def __init__(self) -> None:
+    `live` is what entries can belong to, `entries` makes those of all that live: what is stale is cleared away when it
+    is nearly everything.
+    """
+
+    def __init__(self, live: Sized, entries: Callable[[], Iterable[tuple[float, int]]]) -> None:
         self._heap: list[tuple[float, int]] = []
+        self._live = live
+        self._entries = entries
+        self._look_at = _SLACK
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def push(self, at: float, seq: int) -> None:
+        """Makes sure that the job is looked at by `at`."""
+        heap = self._heap
+        if len(heap) > self._look_at:
+            self._look_at = _SLACK + 4 * len(self._live)
+            if len(heap) > self._look_at:
+                self._heap = heap = list(self._entries())
+                heapify(heap)
+        heappush(heap, (at, seq))
 
     @property
     def first(self) -> float | None:
         """The first entry's instant, stale or not."""
         return self._heap[0][0] if self._heap else None
-
-    def push(self, at: float, seq: int) -> None:
-        """Makes sure that the job is looked at by `at`."""
-        heappush(self._heap, (at, seq))
 
     def pop_due(self, now: float) -> int | None:
         """The number of a job to look at now, or None."""
@@ -42,8 +58,3 @@ class Deadlines:
             if real is not None:
                 heappush(self._heap, (real, seq))
         return None
-
-    def rebuild(self, entries: Iterable[tuple[float, int]]) -> None:
-        """Replaces everything."""
-        self._heap = list(entries)
-        heapify(self._heap)

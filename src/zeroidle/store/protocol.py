@@ -11,7 +11,7 @@ Rules every implementation keeps (tests/conformance/test_store.py runs over each
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -72,6 +72,10 @@ class Counts:
     retried: int
 
 
+EventKind = Literal["queued", "taken", "requeued", "ended"]
+EVENT_KINDS: tuple[EventKind, ...] = ("queued", "taken", "requeued", "ended")
+
+
 class JobEvent(NamedTuple):
     """Something happened to a job; listeners are called at once, on the loop, and must not block.
 
@@ -79,7 +83,7 @@ class JobEvent(NamedTuple):
     `worker_id` is the worker that held it, if any: on `ended` with CANCELLED or TIMED_OUT it must be interrupted.
     """
 
-    kind: Literal["queued", "taken", "requeued", "ended"]
+    kind: EventKind
     job: Job
     worker_id: str | None = None
 
@@ -183,8 +187,8 @@ class ClockStore(Protocol):
     def counts(self, endpoint: str) -> Counts:
         """From memory; exact."""
 
-    def listen(self, listener: Callable[[JobEvent], None]) -> None:
-        """Adds a listener."""
+    def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
+        """Adds a listener, which hears of events of these kinds."""
 
     async def expire(self, now: float) -> float | None:
         """Ends what is over its time (ttl: TIMED_OUT, also when running; execution timeout: TIMED_OUT), gives back

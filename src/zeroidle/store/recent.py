@@ -26,8 +26,10 @@ class Recent:
         size_bytes = _JOB_BYTES + _size_bytes(job)
         if size_bytes > LIMIT_BYTES // 16:
             return
-        self.pop(job.endpoint, job.id)
-        self._jobs[job.endpoint, job.id] = (job, forget_at, size_bytes)
+        key = job.endpoint, job.id
+        if key in self._jobs:
+            self.pop(*key)
+        self._jobs[key] = (job, forget_at, size_bytes)
         self._bytes += size_bytes
         while self._bytes > LIMIT_BYTES:
             self._bytes -= self._jobs.popitem(last=False)[1][2]
@@ -53,9 +55,8 @@ class Recent:
 
 
 def _size_bytes(job: Job) -> int:
-    size_bytes = len(job.envelope or b"") + len(job.error or "")
-    if not isinstance(job.input, Spooled):
-        size_bytes += len(job.input)
-    if job.output is not None and not isinstance(job.output, Spooled):
-        size_bytes += len(job.output)
+    size_bytes = 0
+    for payload in (job.input, job.output, job.envelope, job.error):
+        if payload is not None and not isinstance(payload, Spooled):
+            size_bytes += len(payload)
     return size_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from zeroidle.store.clients import ClientSide
 from zeroidle.store.database import explain, prepare
 from zeroidle.store.ledger import Ledger
 from zeroidle.store.lock import FolderLock
-from zeroidle.store.protocol import Counts, JobEvent
+from zeroidle.store.protocol import EVENT_KINDS, Counts, EventKind, JobEvent
 from zeroidle.store.rows import sound
 from zeroidle.store.workers import WorkerSide
 
@@ -101,9 +101,10 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
         """From memory; exact."""
         return self._state.counts(endpoint)
 
-    def listen(self, listener: Callable[[JobEvent], None]) -> None:
-        """Adds a listener."""
-        self._changes.listeners.append(listener)
+    def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
+        """Adds a listener, which hears of events of these kinds."""
+        for kind in kinds:
+            self._changes.listeners[kind].append(listener)
 
     async def expire(self, now: float) -> float | None:
         """Ends what is over its time (ttl: TIMED_OUT, also when running; execution timeout: TIMED_OUT), gives back

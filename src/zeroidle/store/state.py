@@ -67,7 +67,7 @@ class State:
         self.last_seq = 0
         self._endpoints = endpoints
         self._unknown = Endpoint("", Path(), Path(), "")  # defaults for an endpoint that is served no more
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self.live, self._entries)
         self._sink = sink
         self._now = 0.0
 
@@ -330,12 +330,10 @@ class State:
     def _enter(self, queue: Queue, job: Job, due_at: float) -> None:
         queue.jobs[job.id] = job
         self.live[job.seq] = job
-        self._watch(job, due_at)
-
-    def _watch(self, job: Job, due_at: float) -> None:
-        if len(self._deadlines) > 1024 + 4 * len(self.live):  # nearly all of it is stale
-            self._deadlines.rebuild((self.due_at(one), one.seq) for one in self.live.values())
         self._deadlines.push(due_at, job.seq)
+
+    def _entries(self) -> list[tuple[float, int]]:
+        return [(self.due_at(job), seq) for seq, job in self.live.items()]
 
     def _hand_out(self, queue: Queue, job: Job, worker_id: str, lease_s: float, now: float) -> None:
         job.status = IN_PROGRESS
@@ -346,7 +344,7 @@ class State:
         _close(job, "queued", now)
         job.phases.append(Phase("run", now, None, job.attempt))
         queue.running[job.id] = job
-        self._watch(job, self.due_at(job))
+        self._deadlines.push(min(job.lease_until, now + self._timeout_s(job)), job.seq)  # the ttl has its entry
         self._sink.touched(job)
         self._sink.told("taken", job, worker_id)
 
@@ -370,7 +368,9 @@ class State:
         job.phases.append(Phase("queued", now, None, job.attempt + 1))
         del queue.running[job.id]
         queue.put_front(job)
-        self._watch(job, self.due_at(job))  # a job that was loaded while it ran is watched for its lease alone
+        self._deadlines.push(
+            self.due_at(job), job.seq
+        )  # a job that was loaded while it ran is watched for its lease alone
         self._sink.touched(job)
         self._sink.told("requeued", job, worker_id)
 

@@ -27,7 +27,7 @@ class Waits:
 
     def __init__(self) -> None:
         self._waits: dict[int, list[Wait]] = {}
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self._waits, self._entries)
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
 
@@ -39,8 +39,6 @@ class Waits:
             waits[seq] = [wait]
         else:
             known.append(wait)
-        if len(self._deadlines) > 1024 + 4 * len(waits):  # nearly all of it belongs to jobs that have ended
-            self._deadlines.rebuild((one.until, number) for number, ones in waits.items() for one in ones)
         self._deadlines.push(wait.until, seq)
         if wait.until < self._rings_at:
             self._arm(wait.until)
@@ -77,6 +75,9 @@ class Waits:
             self._timer.cancel()
         for seq in list(self._waits):
             self.gone(seq)
+
+    def _entries(self) -> list[tuple[float, int]]:
+        return [(wait.until, seq) for seq, waits in self._waits.items() for wait in waits]
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:

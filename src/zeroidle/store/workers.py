@@ -107,12 +107,12 @@ class WorkerSide(Base):
     def finish_soon(self, results: Sequence[tuple[Lease, Outcome]]) -> tuple[list[bool], asyncio.Future[None]]:
         """`finish_many` without waiting: which of them count, and when they are durable (or StoreError)."""
         self._check_open()
-        if any(isinstance(outcome.output, Spooled) for _, outcome in results):
-            raise ValueError("finish_soon takes small results; a file must be made durable by finish.")
         now, state = time.time(), self._state
+        sound = [(lease, sound_outcome(outcome)) for lease, outcome in results]
+        if Spooled in {type(outcome.output) for _, outcome in sound}:
+            raise ValueError("finish_soon takes small results; a file must be made durable by finish.")
         counted = []
-        for lease, outcome in results:
-            outcome = sound_outcome(outcome)
+        for lease, outcome in sound:
             counted.append(state.finish(lease, outcome, outcome.output, now) is not None)
         return counted, self._changes.durable()
 
