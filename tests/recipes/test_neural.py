@@ -18,7 +18,7 @@ import zeroidle
 ROOT = Path(__file__).parents[2]
 SPEECH = Path(zeroidle.__file__).parent / "recipes" / "speech"
 PROGRAMS = Path(__file__).parent / "neural"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("espeak")]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.usefixtures("espeak")]
 
 
 def environment(name: str, *steps: tuple[str, ...]) -> Path:
