@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import hashlib
@@ -11,17 +12,19 @@ import logging
 import os
 import secrets
 import stat
+import sys
 import tempfile
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zeroidle.delivery.webhook import WebhookSender
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import ConfigError
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.fleet.prepared import PreparedFleet
 from zeroidle.gateway.app import App, later
 from zeroidle.gateway.auth import Auth, digest, new_key
+from zeroidle.gateway.body import MAX_RESULT_BYTES
 from zeroidle.gateway.files import Files
 from zeroidle.gateway.forms import form_to_input
 from zeroidle.gateway.message import Handler
@@ -30,13 +33,16 @@ from zeroidle.gateway.pages import Docs
 from zeroidle.gateway.runpod_api import RunpodApi
 from zeroidle.gateway.server import Server
 from zeroidle.gateway.validate import InputCheck
-from zeroidle.gateway.worker_api import MAX_RESULT_BYTES, WorkerApi
 from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.scaling.loop import ScalingLoop
 from zeroidle.store.sqlite import SqliteStore
 from zeroidle.volume.gate import WeightsGate
 from zeroidle.worker import Registry, Worker
+
+if TYPE_CHECKING:
+    from zeroidle.delivery.webhook import WebhookSender
+    from zeroidle.gateway.worker_api import WorkerApi
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,13 @@ SOCKET_NAME = "worker.sock"
 
 #: Allocations before a collection of the youngest generation, and collections of one before one of the next.
 GC_THRESHOLDS = (10_000, 20, 50)
+
+#: How long one thread may keep the interpreter from another that waits for it. With the default of 5 ms the thread that
+#: commits would wait longer for its turns than for the disk.
+SWITCH_S = 0.0005
+
+#: The delivery of webhooks begins this long after the start, in seconds: what was due waits for it in the store.
+DELIVER_AFTER_S = 0.05
 
 #: How long answers that are under way may take once the workers are gone.
 CLOSE_GRACE_S = 2.0
@@ -88,9 +101,8 @@ class Plane:
         prepared = PreparedFleet(self.fleet, self.weights.prepare)
         self.scaling = ScalingLoop(self.store, prepared, self.registry, self.endpoints, self._env_for)
         self.auth = Auth(self.store, is_loopback(host), self._admin_token)
-        self.webhooks = WebhookSender(self.store, self.store.spool)
+        self._delivery: asyncio.Task[None] | None = None
         self.files = Files(self.data / "files", self.endpoints)
-        self.workers = WorkerApi(self.store, self.registry, self.endpoints)
         self.socket = WorkerSocket(self._socket_path, self.store, self.registry, self.endpoints)
         self.app = self._app()
         self.server = Server(
@@ -106,13 +118,40 @@ class Plane:
         api = RunpodApi(self.store, self.endpoints, self.registry, check=InputCheck(), upload=form_to_input)
         app.mount("v2", api.handle, browser=True, admit=api.admit, quick=api.quick)
         # Asks for the worker's own token.
-        app.mount("worker", self.workers.handle, public=True, admit=self.workers.admit)
+        app.mount("worker", later(lambda: self.workers.handle), public=True, admit=lambda r: self.workers.admit(r))
         app.mount("admin", later(self._admin))
         app.mount("metrics", Metrics(self.store, self.registry, self.endpoints).handle)
         app.mount("openapi.json", later(self._openapi), browser=True)
         app.mount("docs", Docs(self.endpoints, self.auth).handle, public=True)
         app.mount("files", self.files.handle, public=True, browser=True)  # the job's random id is the key
         return app
+
+    # What a first answer does not need is imported when it is.
+
+    @cached_property
+    def workers(self) -> WorkerApi:
+        """RunPod's worker protocol over HTTP."""
+        from zeroidle.gateway.worker_api import WorkerApi
+
+        return WorkerApi(self.store, self.registry, self.endpoints)
+
+    @cached_property
+    def webhooks(self) -> WebhookSender:
+        """Who delivers webhooks."""
+        from zeroidle.delivery.webhook import WebhookSender
+
+        return WebhookSender(self.store, self.store.spool)
+
+    async def _deliver(self) -> None:
+        await asyncio.sleep(DELIVER_AFTER_S)
+        await self.webhooks.start()
+
+    async def _end_delivery(self) -> None:
+        if self._delivery is not None:
+            self._delivery.cancel()
+            await asyncio.wait({self._delivery})
+        if "webhooks" in self.__dict__:
+            await self.webhooks.close()
 
     def _admin(self) -> Handler:
         from zeroidle.gateway.admin_api import AdminApi
@@ -152,12 +191,13 @@ class Plane:
             undo.push_async_callback(self.server.close, 0.0)
             self._write_plane_file()
             await self.scaling.start()
-            await self.webhooks.start()
+            self._delivery = asyncio.create_task(self._deliver())
             self.files.start()
             undo.pop_all()
         # Most of what is made per job is in no cycle: with the defaults the collector takes a tenth of the hot path.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_S)
 
     async def close(self, grace_s: float = 30.0) -> None:
         """Lets running jobs end within `grace_s`, stops all workers, commits and closes. Jobs that wait stay."""
@@ -165,7 +205,7 @@ class Plane:
         await self.scaling.drain(grace_s)
         parts = (
             partial(self.server.close, CLOSE_GRACE_S), self.files.close, self.fleet.close, self.weights.close,
-            self.socket.close, self.webhooks.close, self.store.close,
+            self.socket.close, self._end_delivery, self.store.close,
         )  # fmt: skip
         for close in parts:
             try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import aiohttp
@@ -27,8 +28,7 @@ _KEEP_ALIVE_S = 4.0
 _ANSWER_BYTES, _DRAIN_S = 64 * 1024, 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """`status` is None when there was no answer; `error` then says why. `retry_after` is the header. `final` says
     that there is no use in another try."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from zeroidle.delivery.client import Answer
 from zeroidle.store.protocol import Delivery
@@ -25,8 +26,7 @@ DOWN_AFTER, DOWN_S = 3, 300.0
 _FINE = frozenset(range(200, 500)) - {408, 429}
 
 
-@dataclass(eq=False, slots=True)
-class Receiver:
+class Receiver(Struct, eq=False):
     """`active` holds the start of each send; times are in Unix seconds."""
 
     queue: deque[Delivery] = field(default_factory=deque)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """Waits, in seconds: before the second try, the longest, and how long after a job's end its webhook is given up.
     Each wait is `factor` times the one before, and spread by the share `jitter` to both sides, so that what failed
     together does not come back together."""

@@ -11,9 +11,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import WorkerError
@@ -35,8 +36,7 @@ LOG_CHECK_S = 5.0
 OOM_SCORE_ADJ = 300
 
 
-@dataclass(eq=False, slots=True)
-class _Child:
+class _Child(Struct, eq=False):
     running: Running
     process: Process
     marks: tuple[bytes, ...]
@@ -84,16 +84,20 @@ class LocalFleet:
             raise WorkerError(f"The folder {endpoint.root} of endpoint {endpoint.name} does not exist.")
         scratch = self._scratch / worker_id
         scratch.mkdir(parents=True, exist_ok=True)
-        full_env = worker_environment(os.environ, endpoint.env, env) | declared_environment(endpoint) | {
-            "ZEROIDLE_HANDLER": str(endpoint.handler.resolve()),
-            "ZEROIDLE_NAME": endpoint.declared or "",
-            "ZEROIDLE_SDK": endpoint.sdk,
-            "ZEROIDLE_CONCURRENCY": str(endpoint.concurrency),
-            "ZEROIDLE_PARENT_FD": str(self._parent_read),
-            "ZEROIDLE_SCRATCH": str(scratch),
-            processes.PLANE: str(self._folder),
-            processes.WORKER: worker_id,
-        }
+        full_env = (
+            worker_environment(os.environ, endpoint.env, env)
+            | declared_environment(endpoint)
+            | {
+                "ZEROIDLE_HANDLER": str(endpoint.handler.resolve()),
+                "ZEROIDLE_NAME": endpoint.declared or "",
+                "ZEROIDLE_SDK": endpoint.sdk,
+                "ZEROIDLE_CONCURRENCY": str(endpoint.concurrency),
+                "ZEROIDLE_PARENT_FD": str(self._parent_read),
+                "ZEROIDLE_SCRATCH": str(scratch),
+                processes.PLANE: str(self._folder),
+                processes.WORKER: worker_id,
+            }
+        )
         path, log_fd = self._logs.open(worker_id)
         try:
             process, note = await self._bear(python, full_env, endpoint, log_fd)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A note of one first run: the file with the list, or the sentence that says why there is none."""
 
     path: Path

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a worker process ended. `code` is the exit status, or minus the signal number; None when its parent, the
     fork server, ended before it and so nobody could ask."""
 
@@ -27,8 +27,7 @@ class Exit:
         return f"exit {self.code}" if self.code >= 0 else f"signal {-self.code}"
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A worker that the fleet has started. `log_path` holds its standard output and error. `forked`: it came from a
     fork server with its imports done; if not, `note` says why not, once there is a reason."""
 

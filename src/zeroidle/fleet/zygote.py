@@ -11,9 +11,10 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,7 @@ class NoFork(Exception):
     """This worker cannot be forked; the text says why, and it is spawned instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """What must be equal for two workers to come from one fork server."""
 
     python: str

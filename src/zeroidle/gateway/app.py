@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from zeroidle.errors import NotFound
 from zeroidle.gateway.auth import Auth
@@ -33,8 +34,7 @@ def later(make: Callable[[], Handler]) -> Handler:
     return handle
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(Struct, frozen=True):
     handler: Handler
     public: bool
     browser: bool

@@ -10,6 +10,9 @@ from zeroidle.job import Spooled
 #: Bodies of this size and up become files.
 LARGE_BYTES = 256 * 1024
 
+#: A result may have any size that the disk takes: an SDK drops a result that is refused.
+MAX_RESULT_BYTES = 16 * 1024**3
+
 
 class Body:
     """Collects one body; holds less than LARGE_BYTES in memory, whatever its length."""

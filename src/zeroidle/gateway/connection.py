@@ -7,7 +7,6 @@ import logging
 import math
 import re
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -30,8 +29,7 @@ _METHODS = {b"GET": "GET", b"POST": "POST"}
 _PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
+class HttpLimits(Struct, frozen=True):
     """How much and how long a peer may take.
 
     A body has no total time, but it must keep moving: at most `body_s` between two pieces, and, `body_s` set aside,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import RateLimited
@@ -13,8 +14,7 @@ from zeroidle.errors import RateLimited
 WINDOW_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """How many requests may begin in ten seconds, and how many may run at once (None: any number)."""
 
     requests: int
@@ -47,8 +47,7 @@ class LimitReached(RateLimited):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(Struct):
     """Requests of this window of ten seconds and of the one before, and those running now."""
 
     number: int = 0
@@ -57,8 +56,7 @@ class _Window:
     running: int = 0
 
 
-@dataclass(slots=True)
-class Limits:
+class Limits(Struct):
     """Counts requests against the table that an endpoint's `rate_limits` names; what is not in it has no limit."""
 
     tables: Mapping[str, Mapping[str, Limit]] = field(default_factory=lambda: TABLES)

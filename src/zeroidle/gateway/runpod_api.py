@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound, RequestError
@@ -50,8 +51,7 @@ class _Call(NamedTuple):
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(Struct, frozen=True):
     methods: tuple[str, ...]
     takes_id: bool
     run: Callable[[_Call], Awaitable[Response]]

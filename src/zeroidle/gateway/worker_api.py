@@ -7,14 +7,15 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError
+from zeroidle.gateway.body import MAX_RESULT_BYTES
 from zeroidle.gateway.message import Request, Response, Spliced
 from zeroidle.gateway.worker_peer import HttpPeer
 from zeroidle.gateway.worker_report import Body, job_parts, parse_chunk
@@ -36,15 +37,13 @@ DRAIN_HOLD_S = 0.5
 #: How often a held poll looks whether its worker is still there.
 LOOK_S = 1.0
 
-#: A result may have any size that the disk takes: an SDK drops a result that is refused.
-MAX_RESULT_BYTES = 16 * 1024**3
+#: What an unknown worker may send at most.
 MAX_STRANGER_BYTES = 32 * 1024**2
 
 _OK = b"{}"
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     """One request, taken apart."""
 
     request: Request

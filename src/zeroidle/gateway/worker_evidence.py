@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zeroidle.worker import Held
 
@@ -41,8 +42,7 @@ CUT_OFF = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """A job that the worker has no more. `final`: running it again would end the same way."""
 
     job_id: str
@@ -60,8 +60,7 @@ def version_of(agent: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(".")) if re.fullmatch(r"\d+(\.\d+)+", text) else None
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(Struct):
     """What is known of one SDK worker beside the jobs it holds. Times are Unix seconds, intervals seconds."""
 
     ping_interval_s: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 #: Seconds before the second try and the longest wait: for a start that failed for a reason that may pass, for one
 #: whose reason stays until somebody changes something, and for a worker that was ready and then ended unasked.
@@ -14,8 +14,7 @@ CRASH_S = (0.5, 30.0)
 FREE_CRASHES = 2
 
 
-@dataclass(slots=True)
-class Backoff:
+class Backoff(Struct):
     """Doubling waits, on the caller's clock: starts are allowed from `until` on."""
 
     failures: int = 0

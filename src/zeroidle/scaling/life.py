@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.scaling.waits import boot_phases
@@ -12,8 +13,7 @@ from zeroidle.store.protocol import Lease, WorkerRecord
 from zeroidle.worker import Worker, WorkerState
 
 
-@dataclass(eq=False, slots=True)
-class Life:
+class Life(Struct, eq=False):
     """`since` and `idle_at` are monotonic seconds. `held` holds the jobs that the store handed to it, with their
     attempts; the worker's own `jobs` follow a moment later. `ending` says why the loop ended it, None while it did
     not; `spare` that its jobs go back to the queue without using up a retry.

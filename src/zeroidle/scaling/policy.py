@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Starting:
+
+class Starting(Struct, frozen=True):
     """A worker that has been started and has not taken a job yet."""
 
     since: float
     expected_ready_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What a policy may know. Times are seconds on one monotonic clock.
 
     `queued` counts waiting jobs that may trigger scaling, `queued_low` those submitted with lowPriority.
@@ -52,8 +51,7 @@ class View:
         return max(self.min_workers, min(self.max_workers, n))
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The wanted number of workers, and when to ask again if nothing happens before."""
 
     n: int

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class ScalingState:
+class ScalingState(Struct, frozen=True):
     """A snapshot. `backoff_until` is a Unix time, set only while starts are held back; `failures` counts starts
     that failed in a row, `crashes` workers that were ready and then ended unasked; `permanent` says that the last
     start failed for a reason that stays until somebody changes something. `last_error` is the traceback or the

@@ -18,9 +18,10 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.local import LocalFleet
 from zeroidle.gateway.app import App
 from zeroidle.gateway.auth import Auth
+from zeroidle.gateway.body import MAX_RESULT_BYTES
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.server import Server
-from zeroidle.gateway.worker_api import MAX_RESULT_BYTES, WorkerApi
+from zeroidle.gateway.worker_api import WorkerApi
 from zeroidle.gateway.worker_env import worker_env
 from zeroidle.gateway.worker_socket import WorkerSocket
 from zeroidle.job import Job, Policy, Status, new_job_id, read_payload
