@@ -96,6 +96,7 @@ class GatewayPlane:
         self.app.mount("openapi.json", Openapi(self.endpoints).handle, browser=True)
         self.worker = InProcessWorker(self.store, self.registry, "echo")
         self._http_limits = options.get("http_limits", HttpLimits())
+        self._quick = options.get("quick", True)
         self.port = 0
 
     async def start(self) -> None:
@@ -109,7 +110,7 @@ class GatewayPlane:
             max_body_bytes=20 * 1024 * 1024,
             admit=self.app.admit,
             limits=self._http_limits,
-            quick=self.app.quick,
+            quick=self.app.quick if self._quick else None,
         )
         self.port = await self.server.start("127.0.0.1", 0)
         self.worker.start()
@@ -170,7 +171,7 @@ class Answer:
 
 @contextmanager
 def running(folder: Path, **options: Any) -> Iterator[GatewayPlane]:
-    """A plane for the time of a test. Options: endpoints, limits, check, upload, http_limits."""
+    """A plane for the time of a test. Options: endpoints, limits, check, upload, http_limits, quick."""
     with on_a_loop() as loop:
         plane = GatewayPlane(loop, folder, **options)
         loop.run(plane.start())

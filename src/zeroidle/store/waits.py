@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ from msgspec import Struct
 
 from zeroidle.job import Job
 from zeroidle.store.deadlines import Deadlines
+
+log = logging.getLogger(__name__)
 
 
 class Wait(Struct, eq=False):
@@ -56,18 +59,18 @@ class Waits:
         waits = self._waits.pop(job.seq, None)
         if waits is not None:
             for wait in waits:
-                wait.tell(job)
+                _tell(wait, job)
 
     def gone(self, seq: int) -> None:
         """The job is no more: it could not be written."""
         for wait in self._waits.pop(seq, ()):
-            wait.tell(None)
+            _tell(wait, None)
 
     def news(self, seq: int) -> None:
         """Something happened to a job."""
         for wait in tuple(self._waits.get(seq, ())):
             if wait.news:
-                wait.tell(None)
+                _tell(wait, None)
 
     def close(self) -> None:
         """Nobody waits any longer."""
@@ -92,7 +95,15 @@ class Waits:
             for wait in tuple(self._waits.get(seq, ())):
                 if wait.until <= now:
                     self.remove(seq, wait)
-                    wait.tell(None)
+                    _tell(wait, None)
         following = self._deadlines.first
         if following is not None:
             self._arm(following)
+
+
+def _tell(wait: Wait, job: Job | None) -> None:
+    """One who fails at the news must not keep it from the others."""
+    try:
+        wait.tell(job)
+    except Exception:
+        log.exception("store.waiter_failed")
