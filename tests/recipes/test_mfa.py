@@ -18,7 +18,7 @@ from tests.recipes.clips import SpeechClip
 from tests.recipes.test_neural import environment
 from zeroidle.recipes.speech import audio
 from zeroidle.recipes.speech.assess_service import AssessService, Request
-from zeroidle.recipes.speech.errors import InputError
+from zeroidle.recipes.speech.errors import EngineError, InputError
 from zeroidle.recipes.speech.external_aligner import ExternalAligner, _write
 from zeroidle.recipes.speech.lexicon import dictionary_path
 
@@ -39,7 +39,8 @@ def python() -> Path:
         command = [found, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, KALPY]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {KALPY}: {done.stderr.strip()[-500:]}")
+            stop = pytest.fail if os.environ.get("CI") else pytest.skip
+            stop(f"no {KALPY}: {done.stderr.strip()[-500:]}")
         (source,) = folder.glob("*.tar.gz")
         with tarfile.open(source) as archive:
             top = archive.getnames()[0].split("/")[0]
@@ -106,6 +107,7 @@ def test_its_times_agree_with_ours(command: str, clips: list[SpeechClip], monkey
                 differences_s += [a.start_s - b.start_s for a, b in zip(one.phones, other.phones, strict=True)]
     assert len(differences_s) > 350
     found_s = np.abs(differences_s)
+    print(len(clips), len(found_s), np.median(found_s), np.mean(found_s <= 0.05), np.mean(found_s <= 0.1))
     assert float(np.median(found_s)) <= 0.02
     assert float(np.mean(found_s <= 0.05)) >= 0.9
 
@@ -118,6 +120,13 @@ def test_words_are_found_as_written(aligner: ExternalAligner, clips: list[Speech
     assert written == [*plain[:4], plain[4] + plain[5], *plain[6:]]
     with pytest.raises(InputError, match="does not have blorptastic"):
         aligner.align(recording, ["he", "blorptastic"])
+
+
+def test_a_missing_model_is_named(alsa: Path) -> None:
+    aligner = ExternalAligner(f"{sys.executable} {PROGRAM} /nowhere/model.zip {__file__}")
+    with pytest.raises(EngineError, match=r"There is no /nowhere/model\.zip"):
+        aligner.align(audio.load(alsa / "Front_Center.wav"), ["front", "center"])
+    aligner.close()
 
 
 def test_a_text_that_is_too_long_is_the_callers_matter(aligner: ExternalAligner, alsa: Path) -> None:

@@ -96,12 +96,16 @@ class Aligner:
 
 def main() -> None:
     """Answers requests until the input ends."""
+    files = [Path(name) for name in sys.argv[1:3]]
+    missing = [str(file) for file in files if not file.is_file()]
+    if len(files) != 2 or missing:
+        sys.exit(f"There is no {missing[0]}." if missing else "Usage: program.py ACOUSTIC_MODEL.zip DICTIONARY.dict")
     out = sys.stdout
     sys.stdout = sys.stderr  # what the libraries print must not get between the answers
     with tempfile.TemporaryDirectory(prefix="mfa-") as folder:
         os.environ.setdefault("MFA_ROOT_DIR", folder)  # else MFA wants to write to ~/Documents
-        aligner = Aligner(Path(sys.argv[1]), Path(sys.argv[2]), Path(folder))
-        print(json.dumps({"ready": f"MFA {Path(sys.argv[1]).stem}"}), file=out, flush=True)
+        aligner = Aligner(files[0], files[1], Path(folder))
+        print(json.dumps({"ready": f"MFA {files[0].stem}"}), file=out, flush=True)
         for line in sys.stdin:
             request = json.loads(line)
             try:
