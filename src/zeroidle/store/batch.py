@@ -10,9 +10,9 @@ from msgspec import Struct, field
 
 from zeroidle.store.rows import Row
 
-#: Jobs per statement. Between two statements another thread may take the interpreter, so a large batch is few
-#: statements; a row that is missing in one costs as much as one that is there.
-_GROUPS = (1, 2, 4, 8, 16, 32, 64, 128, 512)
+#: Jobs per statement. Between two statements another thread may take the interpreter and keep it for a while, so what
+#: fits into one is written by one; a row that is missing in it costs as much as one that is there, so many sizes.
+_GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 class Batch(Struct, eq=False):
@@ -37,16 +37,6 @@ class Batch(Struct, eq=False):
     forget_deliveries: str | None = None
     keep_workers: int | None = None
     files: list[str] = field(default_factory=list)
-
-
-def _group(n: int) -> int:
-    """How many of `n` rows the next statement takes: all, if at most an eighth of it stays empty."""
-    fits = _GROUPS[0]
-    for group in _GROUPS:
-        if group >= n:
-            return group if (group - n) * 8 <= group else fits
-        fits = group
-    return fits
 
 
 class BatchWriter:
@@ -107,7 +97,7 @@ class BatchWriter:
     def _write_grouped(self, name: str, rows: list[Row]) -> None:
         at, n = 0, len(rows)
         while at < n:
-            size = _group(n - at)
+            size = next((group for group in _GROUPS if group >= n - at), _GROUPS[-1])
             values = list(chain.from_iterable(rows[at : at + size]))
             columns = len(rows[0])
             values += [None] * (size * columns - len(values))

@@ -78,7 +78,7 @@ def _is_new(db: sqlite3.Connection, path: Path) -> bool:
 
 def connect(path: Path, writer: bool = False) -> sqlite3.Connection:
     """A connection for one thread at a time. Only one may be the writer."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=128)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     if not writer:
         db.execute("PRAGMA query_only = 1")
