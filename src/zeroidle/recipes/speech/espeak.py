@@ -82,15 +82,16 @@ class Espeak:
     `[[...]]` input, which callers cannot write: `[` never reaches it). The answer ends where that string comes back.
     """
 
-    def __init__(self, voice: Voice, timeout_s: float = 20.0) -> None:
-        """Starts the process. Raises MissingProgram or EngineError."""
+    def __init__(self, voice: Voice, timeout_s: float = 20.0, *, names: bool = False) -> None:
+        """Starts the process; with `names` it prints espeak-ng's own names of phonemes instead of IPA. Raises
+        MissingProgram or EngineError."""
         self.voice = voice
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._buffer = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         self._process = subprocess.Popen(
-            [program(), "-q", "--ipa", "--sep=_", "-b", "1", "-v", voice.file],
+            [program(), "-q", "-x" if names else "--ipa", "--sep=_", "-b", "1", "-v", voice.file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -198,17 +199,17 @@ class Pool:
         self._warm: OrderedDict[str, Espeak] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ask(self, voice: Voice, lines: Sequence[str]) -> list[list[str]]:
-        """As Espeak.ask; a process that died is replaced once."""
+    def ask(self, voice: Voice, lines: Sequence[str], *, names: bool = False) -> list[list[str]]:
+        """As Espeak.ask, in IPA or by the names of phonemes; a process that died is replaced once."""
         with self._lock:  # one text at a time: an answer takes a millisecond
             try:
-                return self._get(voice).ask(lines)
+                return self._get(voice, names).ask(lines)
             except EngineError:
-                self._drop(voice)
+                self._drop(voice, names)
             try:
-                return self._get(voice).ask(lines)
+                return self._get(voice, names).ask(lines)
             except EngineError:
-                self._drop(voice)
+                self._drop(voice, names)
                 raise
 
     def incomplete(self, voice: Voice) -> bool:
@@ -223,15 +224,20 @@ class Pool:
                 espeak.close()
             self._warm.clear()
 
-    def _get(self, voice: Voice) -> Espeak:
-        if voice.file not in self._warm:
+    def _get(self, voice: Voice, names: bool = False) -> Espeak:
+        key = _key(voice, names)
+        if key not in self._warm:
             while len(self._warm) >= self._size:
                 self._warm.popitem(last=False)[1].close()
-            self._warm[voice.file] = Espeak(voice)
-        self._warm.move_to_end(voice.file)
-        return self._warm[voice.file]
+            self._warm[key] = Espeak(voice, names=names)
+        self._warm.move_to_end(key)
+        return self._warm[key]
 
-    def _drop(self, voice: Voice) -> None:
-        espeak = self._warm.pop(voice.file, None)
+    def _drop(self, voice: Voice, names: bool) -> None:
+        espeak = self._warm.pop(_key(voice, names), None)
         if espeak is not None:
             espeak.close()
+
+
+def _key(voice: Voice, names: bool) -> str:
+    return f"{voice.file} by name" if names else voice.file

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from . import symbols
 from . import text as texts
 from .errors import InputError, UnsupportedText
 from .espeak import MAX_LINE_BYTES, Pool, Voice, version, voices
@@ -14,10 +15,6 @@ from .writing import foreign_script, proposal, scripts_of
 
 _SWITCH = re.compile(r"\(([a-z][a-z0-9-]*)\)")
 _STRESS = str.maketrans("", "", "ˈˌ")
-#: Phoneme names of espeak-ng 1.51 that it prints unchanged where it has no IPA for them.
-_MNEMONICS = {"s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "z.": "ʐ", "i.": "ɨ", "n^": "ɲ", "k^": "c",
-              "tS": "tʃ", "dZ": "dʒ", "S": "ʃ"}  # fmt: skip
-_TONAL = ("cmn", "hak", "shn", "th", "vi", "yue")
 #: Languages whose rules in espeak-ng 1.51 give wrong sounds for ordinary words, with what was seen.
 UNRELIABLE = {
     "chr": "it spells the code of every letter",
@@ -136,20 +133,33 @@ class Transcriber:
             raise UnsupportedText(f'{sentence}; send "allow_unreliable": true to have its answer anyway.')
         return (f"{sentence}.",)
 
+    def _ask(self, voice: Voice, lines: Sequence[str]) -> list[list[str]]:
+        """What espeak-ng prints for each line, clause by clause."""
+        answers = self._pool.ask(voice, lines)
+        if not symbols.has_contours(voice.language):
+            return answers
+        named = self._pool.ask(voice, lines, names=True)
+        return [
+            [symbols.with_contours(*clause) for clause in zip(*pair, strict=True)]
+            if len(pair[0]) == len(pair[1])
+            else pair[0]
+            for pair in zip(answers, named, strict=True)
+        ]
+
     def _whole(self, cleaned: str, voice: Voice, options: Options) -> tuple[str | None, bool]:
         """The IPA of the text in context, and whether a word was read by the rules of another language."""
         lines = [_harmless(line) for line in texts.lines(cleaned, MAX_LINE_BYTES)]
-        clauses = [clause for answer in self._pool.ask(voice, lines) for clause in answer]
+        clauses = [clause for answer in self._ask(voice, lines) for clause in answer]
         switched = any(_SWITCH.search(clause) for clause in clauses)
         spoken = [" ".join("".join(phones) for phones in _phones(clause, voice)) for clause in clauses]
         ipa = _stressed(" ".join(part for part in spoken if part), options)
-        return (ipa if ipa and not _not_ipa(ipa) else None), switched
+        return (ipa if ipa and not symbols.not_ipa(ipa) else None), switched
 
     def _words(
         self, found: Sequence[str], refused: dict[str, WordIpa], voice: Voice, options: Options
     ) -> list[WordIpa]:
         todo = [word for word in dict.fromkeys(found) if word not in refused]
-        answers = self._pool.ask(voice, [_harmless(word) for word in todo])
+        answers = self._ask(voice, [_harmless(word) for word in todo])
         spoken = {word: _word(word, answer, voice, options) for word, answer in zip(todo, answers, strict=True)}
         return [refused.get(word) or spoken[word] for word in found]
 
@@ -180,7 +190,7 @@ def _word(word: str, clauses: Sequence[str], voice: Voice, options: Options) -> 
     ipa = _stressed(" ".join("".join(group) for group in groups), options)
     if not ipa:
         return WordIpa(word, None, error=f'espeak-ng gives no sound for "{_short(word)}" in {_name(voice)}.')
-    if strange := _not_ipa(ipa):
+    if strange := symbols.not_ipa(ipa):
         reason = f'espeak-ng gives "{strange}" for "{_short(word)}" in {_name(voice)}, which is no IPA symbol.'
         return WordIpa(word, None, error=reason)
     phones = tuple(_stressed(phone, options) for group in groups for phone in group)
@@ -189,32 +199,9 @@ def _word(word: str, clauses: Sequence[str], voice: Voice, options: Options) -> 
 
 def _phones(clause: str, voice: Voice) -> list[list[str]]:
     """The phones of each spoken word of a clause that came with "_" between phones."""
-    tonal = voice.language.split("-", 1)[0] in _TONAL
-    words = []
-    for spoken in _SWITCH.sub("_", clause).split():
-        phones = [_phone(phone, tonal) for phone in spoken.split("_") if phone]
-        if phones:
-            words.append(phones)
-    return words
-
-
-def _phone(phone: str, tonal: bool) -> str:
-    stress = phone[: len(phone) - len(phone.lstrip("ˈˌ"))]
-    rest = phone[len(stress) :]
-    tone = ""
-    if tonal and len(rest) > 1 and (rest[-1] == "ɜ" or rest[-1].isdigit()):
-        tone, rest = rest[-1].replace("ɜ", "3"), rest[:-1]  # tone 3 comes out as the vowel that "3" stands for
-    if len(rest) > 1:
-        rest = rest.rstrip("-")  # marks a schwa that quick speech may drop
-    ipa = _MNEMONICS.get(rest, rest)
-    if len(ipa) > 1 and ipa.endswith("^"):  # Estonian s^, d^: palatalised
-        ipa = ipa[:-1] + "ʲ"
-    return stress + ipa + tone
-
-
-def _not_ipa(ipa: str) -> str | None:
-    known = (char.islower() or char.isdigit() or char == " " or not char.isascii() for char in ipa)
-    return next((char for char, is_ipa in zip(ipa, known, strict=True) if not is_ipa), None)
+    spoken = (_SWITCH.sub("_", clause)).split()
+    words = [symbols.phones([phone for phone in word.split("_") if phone], voice.language) for word in spoken]
+    return [phones for phones in words if phones]
 
 
 def _stressed(ipa: str, options: Options) -> str:
