@@ -3,7 +3,8 @@
 `espeak-ng --ipa` prints a phoneme's IPA where its phoneme sources (phsource/ph_*) give one, and otherwise the phoneme's
 own name, letter by letter, through the table `ipa1` of its dictionary.c; that table has no entry for ^ . ` " + and the
 like. Some of the sources' IPA strings are none either: Kirghiz ones hold names (oe, d[), German and Oromo ones question
-marks, Danish ones a Greek epsilon. Each entry here says what the phoneme is by the sources.
+marks, Danish ones a Greek epsilon. Each entry here says what the phoneme is: by the sources where a ph_ file is named,
+by the compiled tables of 1.51 (phontab, phonindex) and the words that have it where the comment says so.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _DEVOICED = {"l": "l̥", "m": "m̥", "n": "n̥", "ɲ": "ɲ̊", "ŋ": "ŋ̊", "r"
 _BY_LANGUAGE: dict[str, dict[str, str]] = {
     # ph_arabic: "dark" vowels after "thick" consonants, by the spectra aa, ii and u.
     "ar": {"a.": "ɑ", "i.": "ɪ", "u.": "u"},
-    # ph_zh, ph_hak: the vowel of si, shi; ong.
+    # Mandarin and Hakka, by the words: the vowel of si and shi; ong; h after a stop or affricate is its aspiration.
     "cmn": {"i.": "ɨ", "onɡ": "ʊŋ", "th": "tʰ", "ph": "pʰ", "kh": "kʰ", "tsh": "tsʰ"},
     "hak": {"i.": "ɨ"},
     # ph_danish: "?" before a vowel marks the short one of a pair, no glottal stop; two IPA strings hold it as well.
@@ -53,13 +54,13 @@ _BY_LANGUAGE: dict[str, dict[str, str]] = {
                                                                "ʌ", "ø", "æ")},
     # ph_german: "ipa ʊɐ" and "ipa iɐ", whose second letters (of UR, both) the compiled data lost.
     "de": {"??": "ʊɐ", "i?": "iɐ"},
-    # ph_farsi_ and the rules write q1 for ق and غ; the default tone 1 of the base table has no sound.
+    # Persian rules write q1 for ق and غ; the default tone 1 of the base table has no sound.
     "fa": {"1": ""},
-    # ph_gaeilge: "ipa A" for the broad a.
+    # Irish, by the compiled tables: the IPA string of phoneme 0 is A, in words with a broad a (cat).
     "ga": {"A": "ɑ"},
-    # ph_latvian: a and o before j, kept from joining it as the diphthongs ai and oi.
+    # Latvian, by the words: a and o before j (vajadzīgo, projektiem), where no diphthong is meant.
     "lv": {"a`": "a", "o`": "o"},
-    # ph_maori: u between front and back.
+    # Maori, by the compiled tables: u" as in Russian, the fronted u of today's speakers.
     "mi": {'u"': "ʉ", 'u"ː': "ʉː"},
     # Oromo's letter y is the consonant j; its phoneme was copied from the Amharic vowel ɨ, with "ipa ?".
     "om": {"?": "j", "??": "jj"},
@@ -69,7 +70,7 @@ _BY_LANGUAGE: dict[str, dict[str, str]] = {
     "be": {'u"': "ʉ", "ɪ^": "ʲ"},
     # ph_vietnam: the o of ong and oc; the k that ends a syllable in the centre and the south.
     "vi": {"ɔ+": "ɔ", "kh": "k"},
-    # ph_malayalam: ഴ is the approximant.
+    # Malayalam, by the words: ഴ, the retroflex approximant.
     "ml": {"r.": "ɻ"},
 }  # fmt: skip
 #: Tones of languages whose phonemes for them have no IPA: what follows the vowel. "ɜ" is what 3 is printed as.
@@ -79,22 +80,23 @@ _TONES: dict[str, dict[str, str]] = {
     "vi": {"1": "˧", "2": "˨˩", "3": "˧˥", "4": "˧˩˧", "5": "˧ˀ˥", "6": "˧˨ʔ", "7": "˧"},
     "vi-vn-x-central": {"1": "˧", "2": "˦˩", "3": "˨˩˦", "4": "˧˨", "5": "˧˨", "6": "˨˩ʔ", "7": "˧"},
     "vi-vn-x-south": {"1": "˧", "2": "˨˩", "3": "˦˥", "4": "˨˩˦", "5": "˨˩˦", "6": "˨˩˨", "7": "˧"},
-    # ph_yue: the numbers of Jyutping; 7 is the falling first tone.
+    # Cantonese, by the compiled tables: the numbers of Jyutping; 7 is the falling first tone.
     "yue": {"1": "˥", "2": "˧˥", "3": "˧", "4": "˨˩", "5": "˩˧", "6": "˨", "7": "˥˧"},
     # ph_shan gives the contours in comments; the Thai voice has the same phonemes.
     "shn": {"1": "˨˦", "2": "˩˩", "3": "˧˨", "4": "˥˥", "5": "˦˨", "6": "˧˦˧"},
     "th": {"1": "˨˦", "2": "˩˩", "3": "˧˨", "4": "˥˥", "5": "˦˨", "6": "˧˦˧"},
-    # ph_hak has these contours as IPA, which --ipa does not print.
+    # Hakka: the compiled tables hold these contours as IPA, which --ipa does not print.
     "hak": {"1": "˨˦", "2": "˩˩", "3": "˧˩", "4": "˥˥", "5": "˨", "6": "˥"},
     # ph_myanmar names them: low, high, creaky, checked.
     "my": {"1": "˨", "2": "˥", "3": "˥ˀ", "4": "˥ʔ"},
 }
-#: Digits of the contours of ph_zh; --ipa prints only the first, so "5" is 55 and 51 (`with_contours`).
+#: Mandarin tones are named by the digits of their contours. Of these --ipa prints only the first, so that "5" is 55 and
+#: 51 alike (`with_contours`).
 _CONTOUR = str.maketrans("12345", "˩˨˧˦˥")
 _NAMED_TONE = re.compile(r"(?<=[^\W\d_])[@.:^-]*(\d\d+)(?=;?(?:_|\s|$))")
 _PRINTED_TONE = re.compile(r"(?<=[^\s\d_ˈˌ])(?:\d|ɜ)(?=ʲ?(?:_|\s|$))")
 
-#: Jyutping, in which ph_yue names its phonemes.
+#: Jyutping, in which the Cantonese phonemes are named.
 _JYUTPING = {
     "b": "p", "d": "t", "ɡ": "k", "z": "ts", "c": "tsʰ", "ng": "ŋ", "a": "ɐ", "aa": "aː", "ai": "ɐi", "aai": "aːi",
     "au": "ɐu", "aau": "aːu", "e": "ɛː", "eu": "ɛːu", "eo": "ɵ", "eoi": "ɵy", "i": "iː", "iu": "iːu", "o": "ɔː",
@@ -156,11 +158,11 @@ def _sound(rest: str, language: str) -> str:
                 return table[name]
     if plain.endswith("ː") and plain[:-1] in own:
         return own[plain[:-1]] + "ː"
-    if plain.endswith("#"):  # ph_icelandic, ph_greenlandic: a voiceless sound
+    if plain.endswith("#"):  # ph_icelandic, Greenlandic: a voiceless sound
         return _DEVOICED.get(plain[:-1], plain)
-    if len(plain) > 1 and plain.endswith("^"):  # ph_estonian s^, d^, t^: palatalised
+    if len(plain) > 1 and plain.endswith("^"):  # Estonian s^, d^, t^: palatalised
         return plain[:-1] + "ʲ"
-    if len(plain) > 1 and plain.endswith("`"):  # ph_amhari, ph_oromo, ph_quechua: ejectives
+    if len(plain) > 1 and plain.endswith("`"):  # ph_oromo, Amharic, Quechua: ejectives
         return plain[:-1] + "ʼ"
     return plain
 
@@ -169,7 +171,7 @@ def phones(printed: list[str], language: str) -> list[str]:
     """The IPA of the phones of one word."""
     found = [ipa(phone, language) for phone in printed]
     if language.split("-", 1)[0] == "yue":
-        # p, t and k are aspirated where they begin a syllable, unreleased where they end one: ph_yue has one for both.
+        # p, t and k are aspirated where they begin a syllable, unreleased where they end one: one phoneme is for both.
         begins = [_begins_vowel(after) for after in [*found[1:], ""]]
         found = [
             sound + ("ʰ" if before else "\u031a") if written in ("p", "t", "k") else sound
