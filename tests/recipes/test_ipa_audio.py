@@ -45,7 +45,7 @@ def test_the_phone_loop_is_right_about_most_phones_of_real_speech(
     service: IpaService, clips: list[Any], sphinx: Any
 ) -> None:
     """Measured 41 % phone errors over all clips; twice chance is far above that."""
-    from tests.recipes.test_ipa_languages import distance
+    from benchmarks.ipa_notation import distance
     from zeroidle.recipes.speech import audio, phone_loop
     from zeroidle.recipes.speech.align import align
     from zeroidle.recipes.speech.lexicon import Lexicon
