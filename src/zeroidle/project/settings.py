@@ -204,8 +204,8 @@ SETTINGS: tuple[Setting, ...] = (
         values.duration(1, 3650 * DAY_S),
         "duration, 1s to 3650d",
         "60s",
-        "How long the result of a job sent by `/runsync` is kept after its end. A caller that asks with a longer `wait` "
-        "(at most 5 minutes) has as long as that.",
+        "How long the result of a job sent by `/runsync` is kept after its end. A caller that asks with a longer "
+        "`wait` (at most 5 minutes) has as long as that.",
         '"60s"',
     ),
     Setting(
