@@ -192,6 +192,7 @@ class Plane:
             self._write_plane_file()
             await self.scaling.start()
             self._delivery = asyncio.create_task(self._deliver())
+            undo.push_async_callback(self._end_delivery)
             self.files.start()
             undo.pop_all()
         # Most of what is made per job is in no cycle: with the defaults the collector takes a tenth of the hot path.

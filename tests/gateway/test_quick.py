@@ -105,6 +105,7 @@ REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     ("DELETE", "/v2/echo/status/x", {}),
     ("OPTIONS", "/v2/echo/run", {}),
     ("OPTIONS", "/v2/echo/status/x", {}),
+    ("OPTIONS", "/v2/echo/run", {"authorization": ""}),
     ("GET", "/v2/echo/status/x", {}),
     ("POST", "/v2/echo/status/x", {}),
     ("HEAD", "/v2/echo/status/x", {}),
@@ -154,6 +155,41 @@ def test_many_requests_in_one_piece_are_answered_in_their_order(both: tuple[Gate
         client.send(b"".join(one % (KEY.encode(), len(body), body) for body in bodies))
         for n in range(len(bodies)):
             assert client.answer().json["output"] == {"n": n}
+
+
+def _raw(method: str, path: str, body: bytes = b"") -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def test_a_thousand_answers_that_are_there_at_once_follow_one_that_is_not(
+    both: tuple[GatewayPlane, GatewayPlane],
+) -> None:
+    plane = both[0]
+    job_id = json.loads(_ask_twice(plane, "POST", "/v2/idle/run", b'{"input":1}')[0].body)["id"]
+    with Client(plane.port) as client:
+        one = _raw("GET", f"/v2/idle/status/{job_id}")
+        client.send(_raw("POST", "/v2/idle/run", b'{"input":2}') + one * 1000 + _raw("GET", "/v2/echo/health") + one)
+        assert client.answer().json["status"] == "IN_QUEUE"
+        for _ in range(1000):
+            assert client.answer().json["id"] == job_id
+        assert "jobs" in client.answer().json
+        assert client.answer().json["id"] == job_id
+
+
+def test_nothing_is_begun_behind_an_answer_that_ends_the_connection(tmp_path: Path) -> None:
+    with running(tmp_path) as plane:
+        plane.add_key(KEY)
+        job_id = plane.call("POST", "/v2/idle/run", {"input": 1}, {"authorization": KEY}).json["id"]
+        plane.server.closing = True
+        with Client(plane.port) as client:
+            run = _raw("POST", "/v2/idle/run", b'{"input":2}')
+            client.send(_raw("GET", f"/v2/idle/status/{job_id}") + run + run)
+            answer = client.answer()
+            assert answer.status == 200 and answer.headers["connection"] == "close"
+            assert client.ended()
+        until(lambda: plane.server.connections == 0)
+        assert plane.store.counts("idle").queued == 1
 
 
 def test_a_client_that_hangs_up_while_it_waits_loses_no_job(both: tuple[GatewayPlane, GatewayPlane]) -> None:
@@ -228,6 +264,7 @@ HEADS = [
     b"Host: a\r\nExpect: 100-continue\r\nContent-Length: 3", b"Host: a\r\nUpgrade: h2c\r\nContent-Length: 3",
     b"Host: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 3",
     b"Host: a\r\nConnection: close\r\nContent-Length: 3",
+    b"Host: a\r\nProxy-Connection: close\r\nContent-Length: 3",
     b"Host: a\r\nConnection: keep-alive, x\r\nContent-Length: 3", b"Host: \xe4\r\nContent-Length: 3\r\nA: \xff\tb",
     b"Host: a\r\nContent-Length: 3\r\nA: b\x00c", b"Host: a\r\nContent-Length: 99999999999999999999",
     b"Host: a\r\nContent-Length: ", b"Host: a\r\nContent-Length: -1", b"Host: a\r\nTE: trailers\r\nContent-Length: 3",

@@ -12,8 +12,9 @@ import uvloop
 
 from tests.gateway_worker.peer import Peer, Plane, plane, until
 from zeroidle.errors import StoreError
+from zeroidle.gateway.worker_connection import WorkerConnection
 from zeroidle.gateway.worker_socket import WorkerSocket
-from zeroidle.job import Spooled, Status
+from zeroidle.job import Job, Spooled, Status, new_job_id
 from zeroidle.store.protocol import Lease
 from zeroidle.worker import Registry, WorkerState
 from zeroidle_worker import wire
@@ -375,3 +376,34 @@ async def _goes_on(p: Plane, peer: Peer) -> None:
     job_id = await p.submit()
     peer.done(await peer.take(), 1)
     await p.ended(job_id)
+
+
+def test_a_connection_that_is_closing_gets_no_job_and_a_waiting_worker_does(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with plane(tmp_path, retries=0) as p:
+            first, second = p.worker("w1"), p.worker("w2")
+            peer, _ = await p.peer(first, concurrency=1), await p.peer(second, concurrency=1)
+            await until(lambda: bool(first.ready_at and second.ready_at), "both are ready")
+            # The newest offer is served first, in this turn of the loop; the end of its connection is told in the next.
+            job = Job(new_job_id(), "e", b"1")
+            p.store.put_soon(job, lambda error: None)
+            assert isinstance(second.control, WorkerConnection)
+            second.control.transport.abort()
+            frame = await peer.take()
+            assert frame.header == {"id": job.id, "attempt": 1, "deadline": frame.header["deadline"]}
+            assert job.losses == 0 and not second.jobs
+
+    uvloop.run(main())
+
+
+def test_a_worker_that_drains_gets_no_job_whoever_told_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with plane(tmp_path) as p:
+            first, second = p.worker("w1"), p.worker("w2")
+            peer, _ = await p.peer(first, concurrency=1), await p.peer(second, concurrency=1)
+            await until(lambda: bool(first.ready_at and second.ready_at), "both are ready")
+            second.state = WorkerState.DRAINING
+            job_id = await p.submit()
+            assert (await peer.take()).header["id"] == job_id and not second.jobs
+
+    uvloop.run(main())

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
 from zeroidle.job import Job
 from zeroidle.store.waits import Wait, Waits
@@ -116,3 +117,23 @@ def test_what_is_over_takes_no_room() -> None:
         assert not waits._waits and len(waits._deadlines) < 1100
 
     on(scenario)
+
+
+def test_the_timer_of_a_coarse_clock_does_not_ring_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    rings = 0
+    ring = Waits._ring
+
+    def counted(self: Waits) -> None:
+        nonlocal rings
+        rings += 1
+        ring(self)
+
+    async def scenario() -> None:
+        waits, told = Waits(), list[tuple[str, Job | None]]()
+        for seq in range(40):
+            waits.add(seq, wait(told, "x", 0.0503 + seq * 0.001))  # between two milliseconds
+        await length(told, 40)
+
+    monkeypatch.setattr(Waits, "_ring", counted)
+    uvloop.run(asyncio.wait_for(scenario(), 20))
+    assert rings <= 40

@@ -89,8 +89,8 @@ class App:
         """The answer where it needs no coroutine; None: ask `handle`. Never raises an Error."""
         try:
             mount = self._find(request)
-            # A page of another site, and keys that must be read again, go the long way.
-            if mount.quick is None or self._auth.stale or "origin" in request.headers:
+            # Pages of other sites and what they ask before, and keys that must be read again, go the long way.
+            if mount.quick is None or self._auth.stale or "origin" in request.headers or request.method == "OPTIONS":
                 return None
             if not mount.public:
                 self._auth.check_now(request)

@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[_Exchange] = deque()
         self._current: _Exchange | None = None
+        self._begins = False
         self._task: asyncio.Task[None] | None = None
         self._lines: bytes | None = None  # of the head that is being parsed, when it may be remembered
         self._reading = True
@@ -309,9 +310,9 @@ class Connection(asyncio.Protocol):
             self._request.body = self._body.finish()
             self._body = None
         self._queue.append(_Exchange(self._request, self._keep_alive, self._parser.get_http_version() == "1.0"))
-        if self._lines is not None:
+        if self._lines is not None and self._keep_alive:
             self._host.heads.learn(self._lines, self._headers)
-            self._lines = None
+        self._lines = None
         if self._current is None:
             self._next()
 
@@ -349,16 +350,23 @@ class Connection(asyncio.Protocol):
     # The exchanges
 
     def _next(self) -> None:
-        """Begins the next exchanges, as long as there are some and the peer reads."""
+        """Begins the next exchanges, as long as there are some and the peer reads. An answer that is there at once
+        comes back here: then the loop that is under way goes on, so that a thousand of them are no thousand frames."""
+        if self._begins:
+            return
+        self._begins = True
         writer, queue = self._writer, self._queue
-        while queue:
-            if writer.paused or writer.lost or self._current is not None:
-                return
-            exchange = queue.popleft()
-            if exchange.refusal is not None:
-                self._linger(exchange, exchange.refusal)
-                return
-            self._begin(exchange)
+        try:
+            while queue:
+                if writer.paused or self._current is not None or not self.alive():
+                    return
+                exchange = queue.popleft()
+                if exchange.refusal is not None:
+                    self._linger(exchange, exchange.refusal)
+                    return
+                self._begin(exchange)
+        finally:
+            self._begins = False
         if self._current is not None or writer.paused or writer.lost:
             return
         limits = self._host.limits

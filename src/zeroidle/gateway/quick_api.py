@@ -73,7 +73,11 @@ class QuickApi:
 
         def tell(found: Job | None) -> None:
             if found is not None:
-                later.give(self._body(found))
+                try:
+                    response = self._body(found)
+                except Exception as exc:
+                    response = refusal(exc, request)
+                later.give(response)
                 return
             task = asyncio.get_running_loop().create_task(self._told(made, request, later))
             self._late.add(task)

@@ -247,7 +247,7 @@ class WorkerConnection(asyncio.Protocol):
             return
         worker = session.worker
         room = (self._credit if worker.cap is None else min(self._credit, worker.cap)) - len(worker.jobs)
-        if room <= 0 or self._closed or worker.state is not WorkerState.READY or worker.control is not self:
+        if room <= 0 or not self._takes(worker):
             self._withdraw()
             return
         waiter = self._waiter
@@ -259,16 +259,29 @@ class WorkerConnection(asyncio.Protocol):
         except StoreError as exc:
             log.error("jobs.take_failed worker=%s error=%s", worker.id, exc)
 
+    def _takes(self, worker: Worker) -> bool:
+        """Whether jobs may go to the worker this way. A connection that is closing is not told so at once."""
+        here = not self._closed and not self.transport.is_closing() and worker.control is self
+        return here and worker.state is WorkerState.READY
+
     def _withdraw(self) -> None:
         if self._waiter is not None and self._session is not None:
             self._session.store.withdraw(self._session.worker.endpoint, self._waiter)
 
-    def _hand_out(self, jobs: list[Job]) -> None:
+    def _hand_out(self, jobs: list[Job]) -> bool:
         session = self._session
-        assert session is not None
-        session.hold(jobs)
-        self.transport.write(b"".join([job_frame(session, job) for job in jobs]))
+        if session is None or not self._takes(session.worker):
+            return False
+        frames = b"".join([job_frame(session, job) for job in jobs])
+        try:
+            session.hold(jobs)
+        except BaseException:
+            for job in jobs:
+                session.worker.jobs.pop(job.id, None)
+            raise
+        self.transport.write(frames)
         self._offer()
+        return True
 
     # -- the end
 

@@ -244,6 +244,8 @@ class Pool:
         self._suspects.clear()
         for life in self.lives.values():
             life.worker.cap = None
+            if life.worker.control is not None:
+                self._loop.workers.spawn(life.worker.control.recap())
 
     def ended(self, life: Life) -> None:
         """Forgets a worker."""

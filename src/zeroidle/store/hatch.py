@@ -39,8 +39,11 @@ class Hatch:
         self._serving.discard(endpoint)
         for waiter, jobs in self._state.dispatch(endpoint, time.time()):
             try:
-                waiter.serve(jobs)
+                taken = waiter.serve(jobs)
             except Exception:
                 log.exception("store.hand_out_failed endpoint=%s worker=%s", endpoint, waiter.worker_id)
+                taken = False
+            if not taken:
                 for job in reversed(jobs):
                     self._state.unclaim(job, job.attempt)
+                self.serve(endpoint)  # others may wait

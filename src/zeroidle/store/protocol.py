@@ -23,12 +23,12 @@ from zeroidle.job import Job, Payload, Phase, Status
 
 class Waiter(Struct, eq=False):
     """Somebody who waits for up to `limit` jobs, which `serve` gets at once when there are some, unless `over()`: has
-    given up meanwhile."""
+    given up meanwhile. `serve` answers whether it took them; if not, it is as if they had not been handed out."""
 
     worker_id: str
     limit: int
     lease_s: float
-    serve: Callable[[list[Job]], None]
+    serve: Callable[[list[Job]], bool]
     over: Callable[[], bool] = lambda: False
 
 

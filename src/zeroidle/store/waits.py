@@ -76,6 +76,7 @@ class Waits:
         """Nobody waits any longer."""
         if self._timer is not None:
             self._timer.cancel()
+        self._timer, self._rings_at = None, math.inf
         for seq in list(self._waits):
             self.gone(seq)
 
@@ -85,7 +86,8 @@ class Waits:
     def _arm(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._rings_at = asyncio.get_running_loop().call_at(at, self._ring), at
+        # A clock may count whole milliseconds and ring within the last one, before the time.
+        self._timer, self._rings_at = asyncio.get_running_loop().call_at(at + 0.001, self._ring), at
 
     def _ring(self) -> None:
         """Tells those whose time is over."""

@@ -32,8 +32,9 @@ class WorkerSide(Base):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Handed] = loop.create_future()
 
-        def serve(jobs: list[Job]) -> None:
+        def serve(jobs: list[Job]) -> bool:
             future.set_result([(job, job.attempt) for job in jobs])
+            return True
 
         waiter = Waiter(worker_id, limit, lease_s, serve, future.done)
         self._hatch.offer(endpoint, waiter)
