@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import stat
-import sys
 import tempfile
 from functools import cached_property, partial
 from pathlib import Path
@@ -54,10 +53,6 @@ SOCKET_NAME = "worker.sock"
 
 #: Allocations before a collection of the youngest generation, and collections of one before one of the next.
 GC_THRESHOLDS = (10_000, 20, 50)
-
-#: How long one thread may keep the interpreter from another that waits for it. With the default of 5 ms the thread that
-#: commits would wait longer for its turns than for the disk.
-SWITCH_S = 0.0005
 
 #: The delivery of webhooks begins this long after the start, in seconds: what was due waits for it in the store.
 DELIVER_AFTER_S = 0.05
@@ -198,7 +193,6 @@ class Plane:
         # Most of what is made per job is in no cycle: with the defaults the collector takes a tenth of the hot path.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        sys.setswitchinterval(SWITCH_S)
 
     async def close(self, grace_s: float = 30.0) -> None:
         """Lets running jobs end within `grace_s`, stops all workers, commits and closes. Jobs that wait stay."""

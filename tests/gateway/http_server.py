@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.plane import DEADLINE_S, Answer, Loop, on_a_loop
-from zeroidle.gateway.connection import HttpLimits
+from zeroidle.gateway.http_limits import HttpLimits
 from zeroidle.gateway.message import Request, Response, Spliced
 from zeroidle.gateway.server import Server
 from zeroidle.job import Spooled

@@ -19,7 +19,7 @@ from tests.gateway.worker import InProcessWorker
 from zeroidle.endpoint import Endpoint
 from zeroidle.gateway.app import App
 from zeroidle.gateway.auth import Auth
-from zeroidle.gateway.connection import HttpLimits
+from zeroidle.gateway.http_limits import HttpLimits
 from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.metrics import Metrics
 from zeroidle.gateway.openapi import Openapi

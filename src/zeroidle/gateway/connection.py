@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections import deque
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote
 
 import httptools
 from msgspec import Struct
@@ -17,35 +15,15 @@ from msgspec import Struct
 from zeroidle.errors import RequestError, TooLarge
 from zeroidle.gateway import reply
 from zeroidle.gateway.body import LARGE_BYTES, Body, remove_file
-from zeroidle.gateway.heads import Heads
+from zeroidle.gateway.heads import Heads, header_name, target
+from zeroidle.gateway.http_limits import HttpLimits
 from zeroidle.gateway.message import Handler, Later, Quick, Request, Response
 from zeroidle.gateway.writer import Writer
 from zeroidle.job import Spooled
 
 log = logging.getLogger(__name__)
 
-_header_names: dict[bytes, str] = {}
 _METHODS = {b"GET": "GET", b"POST": "POST"}
-_PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
-
-
-class HttpLimits(Struct, frozen=True):
-    """How much and how long a peer may take.
-
-    A body has no total time, but it must keep moving: at most `body_s` between two pieces, and, `body_s` set aside,
-    `body_bytes_per_s` on average, so that nobody holds a connection with a byte now and then.
-    """
-
-    head_bytes: int = 64 * 1024
-    url_bytes: int = 16 * 1024
-    header_count: int = 100
-    head_s: float = 10.0
-    body_s: float = 30.0
-    body_bytes_per_s: float = 1024.0
-    idle_s: float = 75.0
-    write_s: float = 60.0
-    linger_s: float = 5.0
-    linger_bytes: int = 64 * 1024 * 1024
 
 
 class Host(Protocol):
@@ -251,7 +229,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
         """One complete header."""
-        name = _header_names.get(raw_name) or _header_name(raw_name)
+        name = header_name(raw_name)
         headers, value = self._headers, raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
         self._headers_bytes += len(raw_name) + len(raw_value)
@@ -265,7 +243,7 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._receiving = "body"
-        path, query = _target(self._url)
+        path, query = target(self._url)
         parser, headers = self._parser, self._headers
         self._keep_alive = parser.should_keep_alive()
         method = parser.get_method()
@@ -384,10 +362,10 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         host = self._host
         answer = host.quick(exchange.request) if host.quick is not None else None
-        if type(answer) is Later:
+        if isinstance(answer, Later):
             answer.then(self._answer)
         elif answer is not None:
-            self._answer(answer)  # type: ignore[arg-type]  # it is a Response
+            self._answer(answer)
         else:
             self._task = host.loop.create_task(self._run(exchange))
 
@@ -459,24 +437,3 @@ class Connection(asyncio.Protocol):
         if isinstance(request.body, Spooled):
             remove_file(self._host.spool, request.body.path)
             request.body = b""
-
-
-def _header_name(raw: bytes) -> str:
-    """Lower-case text; the few names that clients send are kept."""
-    name = raw.decode("latin-1").lower()
-    if len(_header_names) < 500:
-        _header_names[raw] = name
-    return name
-
-
-def _target(url: bytes) -> tuple[str, str]:
-    """Path (percent-decoded) and query of a request's target, which may also be a whole URL or "*"."""
-    if _PLAIN(url):
-        return url.decode("ascii"), ""
-    raw, _, query = url.partition(b"?")
-    if not raw.startswith(b"/") and b"://" in raw:
-        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
-    path = raw.partition(b"#")[0].decode("latin-1")
-    # Raw bytes beyond ASCII are UTF-8, as in percent-encoded ones.
-    path = unquote(path) if "%" in path else path
-    return path, query.partition(b"#")[0].decode("latin-1")

@@ -1,8 +1,9 @@
-"""Heads of requests that were parsed before: a client sends the same lines again and again."""
+"""Heads of requests: names and targets as handlers see them, and lines that were parsed before and come again."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -11,8 +12,12 @@ from zeroidle.gateway.body import LARGE_BYTES
 #: The beginning of a plain request: method, a path without escapes or query, the version; up to its line end.
 _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/_.-]{0,2000}) HTTP/1\.1\r\n").match
 
+_PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
+_names: dict[bytes, str] = {}
+
 _KEPT = 1024
 _MAX_BYTES = 2048
+_SPECIAL = ("transfer-encoding", "upgrade", "expect", "te", "trailer")
 
 
 class Head(Struct, frozen=True, gc=False):
@@ -72,4 +77,25 @@ class Heads:
             self._known[lines] = Head(headers, int(length))
 
 
-_SPECIAL = ("transfer-encoding", "upgrade", "expect", "te", "trailer")
+def header_name(raw: bytes) -> str:
+    """Lower-case text; the few names that clients send are kept."""
+    name = _names.get(raw)
+    if name is not None:
+        return name
+    name = raw.decode("latin-1").lower()
+    if len(_names) < 500:
+        _names[raw] = name
+    return name
+
+
+def target(url: bytes) -> tuple[str, str]:
+    """Path (percent-decoded) and query of a request's target, which may also be a whole URL or "*"."""
+    if _PLAIN(url):
+        return url.decode("ascii"), ""
+    raw, _, query = url.partition(b"?")
+    if not raw.startswith(b"/") and b"://" in raw:
+        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
+    path = raw.partition(b"#")[0].decode("latin-1")
+    # Raw bytes beyond ASCII are UTF-8, as in percent-encoded ones.
+    path = unquote(path) if "%" in path else path
+    return path, query.partition(b"#")[0].decode("latin-1")

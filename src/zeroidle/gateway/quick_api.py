@@ -6,7 +6,6 @@ It keeps the rules of `runpod_api`, which answers everything; what is not plain 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from zeroidle.endpoint import Endpoint
@@ -14,7 +13,7 @@ from zeroidle.errors import StoreError
 from zeroidle.gateway import answers
 from zeroidle.gateway.message import Later, Request, Response
 from zeroidle.gateway.refusal import refusal
-from zeroidle.gateway.submission import Reader
+from zeroidle.gateway.submission import Reader, job_of
 from zeroidle.job import Job, JobIds
 from zeroidle.store.protocol import ClientStore
 
@@ -102,15 +101,4 @@ class QuickApi:
         submission = self._reader.read_now(endpoint, request, sync)
         if submission is None:
             return None
-        now = time.time()
-        return Job(
-            self._ids.new(sync),
-            endpoint.name,
-            submission.input,
-            policy=submission.policy,
-            created_at=now,
-            queued_at=now,
-            sync=sync,
-            webhook=submission.webhook,
-            envelope=submission.envelope,
-        )
+        return job_of(submission, endpoint, self._ids.new(sync), sync)

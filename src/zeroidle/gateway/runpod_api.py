@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,7 +18,7 @@ from zeroidle.gateway.limits import Limits
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.quick_api import QuickApi
 from zeroidle.gateway.reply import failure
-from zeroidle.gateway.submission import Check, Reader, Upload
+from zeroidle.gateway.submission import Check, Reader, Upload, job_of
 from zeroidle.job import Job, JobIds, Status
 from zeroidle.store.protocol import ClientStore, ClockStore
 from zeroidle.worker import Registry
@@ -163,19 +162,7 @@ class RunpodApi:
         if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
             raise RequestError(f"The Idempotency-Key header must have 1 to {MAX_KEY_CHARS} characters.")
         submission = await self.reader.read(endpoint, request, _max_bytes(endpoint, sync))
-        now = time.time()
-        return Job(
-            id=self._ids.new(sync),
-            endpoint=endpoint.name,
-            input=submission.input,
-            policy=submission.policy,
-            created_at=now,
-            queued_at=now,
-            sync=sync,
-            webhook=submission.webhook,
-            envelope=submission.envelope,
-            idempotency_key=key,
-        )
+        return job_of(submission, endpoint, self._ids.new(sync), sync, key)
 
     async def _put(self, request: Request, job: Job) -> Job:
         """Puts the job in the queue. A large input's file is the store's from here on, also when the client goes away

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeroidle.errors import ConfigError
-from zeroidle.gateway.connection import Connection, HttpLimits
+from zeroidle.gateway.connection import Connection
 from zeroidle.gateway.heads import Heads
+from zeroidle.gateway.http_limits import HttpLimits
 from zeroidle.gateway.message import Handler, Quick, Request
 from zeroidle.gateway.reply import Clock
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from zeroidle.errors import RequestError, TooLarge
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
 from zeroidle.gateway.envelope import Submission, read_large, read_small
 from zeroidle.gateway.message import Request
-from zeroidle.job import Payload, Policy, Spooled
+from zeroidle.job import Job, Payload, Policy, Spooled
 
 #: Looks at the raw JSON of an input and raises RequestError when it does not fit the endpoint's schema. It is called on
 #: the loop for a small input and in a thread for a large one, which is a map of its file.
@@ -25,6 +26,23 @@ Check = Callable[[Endpoint, "bytes | mmap.mmap"], None]
 #: Turns a form into the raw JSON of an input: (endpoint, content type with its boundary, body). Raises RequestError.
 #: It is called in a thread.
 Upload = Callable[[Endpoint, str, "bytes | Path"], bytes]
+
+
+def job_of(submission: Submission, endpoint: Endpoint, job_id: str, sync: bool, key: str | None = None) -> Job:
+    """The new job that a submission asks for; `key` is its idempotency key."""
+    now = time.time()
+    return Job(
+        id=job_id,
+        endpoint=endpoint.name,
+        input=submission.input,
+        policy=submission.policy,
+        created_at=now,
+        queued_at=now,
+        sync=sync,
+        webhook=submission.webhook,
+        envelope=submission.envelope,
+        idempotency_key=key,
+    )
 
 
 class UnsupportedBody(RequestError):

@@ -177,7 +177,11 @@ class Workers:
         before it is known whether that makes sense."""
         worker, end, turns = life.worker, time.monotonic() + LAST_REPORT_S, 0
         while life.starting_up and worker.error is None and life.ending is None and life.fault is None:
-            if time.monotonic() > end if worker.connected else worker.last_seen_at or turns >= ACCEPT_TURNS:
+            if worker.connected:
+                over = time.monotonic() > end
+            else:  # it has come and gone, or it does not come
+                over = worker.last_seen_at is not None or turns >= ACCEPT_TURNS
+            if over:
                 return
             turns += 1
             await asyncio.sleep(ACCEPT_PAUSE_S)
