@@ -210,7 +210,7 @@ def test_what_the_disk_does_not_take_is_not_accepted(tmp_path: Path) -> None:
     with running(tmp_path) as plane:
         for _ in range(300):
             assert plane.call("POST", "/v2/idle/run", {"input": "f" * 2000}).status == 200
-        with Disk(tmp_path).failing():
+        with Disk(tmp_path, plane.store._journal.pid).failing():
             for path in ("/v2/idle/run", "/v2/echo/runsync"):
                 answer = plane.call("POST", path, {"input": "x" * 20_000})
                 assert answer.status == 503 and answer.headers["retry-after"] == "5", answer.body

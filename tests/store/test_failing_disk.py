@@ -28,7 +28,7 @@ def on(folder: Path, scenario: Callable[[SqliteStore, Disk], Awaitable[None]]) -
         await store.open()
         await asyncio.gather(*(store.put(Job(new_job_id(), "filler", b"f" * 2000)) for _ in range(300)))
         try:
-            await scenario(store, Disk(folder))
+            await scenario(store, Disk(folder, store._journal.pid))
         finally:
             await store.close()
 
@@ -36,21 +36,22 @@ def on(folder: Path, scenario: Callable[[SqliteStore, Disk], Awaitable[None]]) -
 
 
 class Disk:
-    """Makes the log's file impossible to extend, for this process only."""
+    """Makes the log's file impossible to extend, for the writing process only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, writer: int) -> None:
         self._log = folder / "zeroidle.db-wal"
+        self._writer = writer
 
     @contextmanager
     def failing(self) -> Iterator[None]:
         size_bytes = self._log.stat().st_size
         assert size_bytes > 400_000
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+        soft, hard = resource.prlimit(self._writer, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._writer, resource.RLIMIT_FSIZE, (size_bytes, hard))
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            resource.prlimit(self._writer, resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def put(store: SqliteStore, job: Job | None = None) -> Job:

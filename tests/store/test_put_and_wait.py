@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_said_and_not_kept(tmp_path: Path) -> None:
     async def scenario(store: SqliteStore) -> None:
         await asyncio.gather(*(store.put(Job(new_job_id(), "filler", b"f" * 2000)) for _ in range(300)))
         job = Job(new_job_id(sync=True), "e", b"1", sync=True)
-        with Disk(tmp_path).failing():
+        with Disk(tmp_path, store._journal.pid).failing():
             waiting = asyncio.ensure_future(store.put_and_wait(job, 20))
             (taken,) = await store.claim("e", "w", 1, 30, 10)
             with pytest.raises(StoreError):

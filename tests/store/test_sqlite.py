@@ -1,4 +1,4 @@
-"""What is particular to the SQLite store: its files, its lock, its thread, and what it says when they are not right."""
+"""What is particular to the SQLite store: its files, its lock, and what it says when they are not right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError
 from zeroidle.gateway.answers import job_body
 from zeroidle.job import Job, Policy, Status, new_job_id
-from zeroidle.store.database import SCHEMA_VERSION
+from zeroidle.store.database import SCHEMA_VERSION, connect
 from zeroidle.store.notice import body_parts
 from zeroidle.store.protocol import Delivery, Lease, Outcome, WorkerRecord
 from zeroidle.store.sqlite import SqliteStore
@@ -218,13 +218,11 @@ def test_what_is_acknowledged_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
-    async def ask(store: SqliteStore) -> None:
-        db = store._journal._db
-        assert db is not None
-        assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: the log is synced at every commit"
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-    on(tmp_path, ask)
+    on(tmp_path, idle)
+    db = connect(tmp_path / "zeroidle.db", writer=True)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: the log is synced at every commit"
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
 
 
 def test_an_idle_store_does_nothing(tmp_path: Path) -> None:

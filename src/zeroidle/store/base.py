@@ -24,9 +24,9 @@ class Base:
         self.spool = folder / "spool"
         self._path = folder / "zeroidle.db"
         self._files = Spool(self.spool)
-        self._journal = Journal(self._path, self._files)
-        self._changes = Changes(endpoints, self._journal, self._files)
         self._reader = Reader(self._path)
+        self._journal = Journal(self._path, self.spool)
+        self._changes = Changes(endpoints, self._journal, self._files)
         self._state = self._changes.state
         self._hatch = Hatch(self._state)
         self._claims: set[asyncio.Future[Any]] = set()

@@ -1,4 +1,4 @@
-"""What one commit writes: rows, ready to be written by another thread."""
+"""What one commit writes: rows, ready to be written by another process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from msgspec import Struct, field
 
 from zeroidle.store.rows import Row
 
-#: Jobs per statement. Between two statements another thread may take the interpreter and keep it for a while, so what
-#: fits into one is written by one; a row that is missing in it costs as much as one that is there, so many sizes.
+#: Jobs per statement: a statement costs more than a row. One that is missing costs as much as one that is there, so
+#: there are many sizes.
 _GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 class Batch(Struct, eq=False):
     """Rows by table. The four lists of jobs differ in which columns they write: Python binds a NULL dearly, so
     what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
-    is removed; `files` go when the commit is durable."""
+    is removed; `files` go when the commit is durable. With `again` it may have been committed before."""
 
     waiting: list[Row] = field(default_factory=list)
     new_ended: list[Row] = field(default_factory=list)
@@ -37,6 +37,7 @@ class Batch(Struct, eq=False):
     forget_deliveries: str | None = None
     keep_workers: int | None = None
     files: list[str] = field(default_factory=list)
+    again: bool = False
 
 
 class BatchWriter:
@@ -71,14 +72,14 @@ class BatchWriter:
         ):
             if which is not None:
                 run(self._queries[name], (which,))
-        self._write_grouped("insert_waiting", batch.waiting)
-        self._write_grouped("insert_ended", batch.new_ended)
+        self._write_grouped("insert_waiting", batch.waiting, batch.again)
+        self._write_grouped("insert_ended", batch.new_ended, batch.again)
         self._write_grouped("upsert_job", batch.jobs)
         self._write_grouped("update_ended", batch.ended)
         for name, rows in (
             ("upsert_body", batch.bodies),
             ("upsert_chunk", batch.chunks),
-            ("append_phase", batch.notes),
+            ("append_phase", [] if batch.again else batch.notes),
             ("advance_read", batch.reads),
             ("upsert_counter", batch.counters),
             ("upsert_delivery", batch.deliveries),
@@ -94,14 +95,15 @@ class BatchWriter:
         if batch.keep_workers is not None:
             run(self._queries["delete_old_workers"], (batch.keep_workers,))
 
-    def _write_grouped(self, name: str, rows: list[Row]) -> None:
+    def _write_grouped(self, name: str, rows: list[Row], replace: bool = False) -> None:
         at, n = 0, len(rows)
         while at < n:
             size = next((group for group in _GROUPS if group >= n - at), _GROUPS[-1])
             values = list(chain.from_iterable(rows[at : at + size]))
             columns = len(rows[0])
             values += [None] * (size * columns - len(values))
-            self._db.execute(self._statement(name, size, columns), values)
+            sql = self._statement(name, size, columns)
+            self._db.execute(sql.replace("INSERT INTO", "REPLACE INTO", 1) if replace else sql, values)
             at += size
 
     def _statement(self, name: str, size: int, columns: int) -> str:

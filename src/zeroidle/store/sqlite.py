@@ -13,7 +13,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError, StoreFull
 from zeroidle.job import Job, Phase
 from zeroidle.store.clients import ClientSide
-from zeroidle.store.database import explain, prepare
+from zeroidle.store.database import explain
 from zeroidle.store.ledger import Ledger
 from zeroidle.store.lock import FolderLock
 from zeroidle.store.protocol import EVENT_KINDS, Counts, EventKind, JobEvent
@@ -47,24 +47,25 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
     async def open(self) -> None:
         """Opens or makes the files, loads the queue, removes what a crash left. Raises StoreError when another plane
         uses the folder, or when the file is damaged or made by a later version."""
+        folder = self._path.parent
         try:
-            await asyncio.to_thread(self._open_files)
-            self._journal.start()
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as exc:
+                raise explain(exc, self._path) from exc
+            await self._lock.take()
+            await self._journal.start(keep=[self._lock.fd])
+            await asyncio.to_thread(self._load)
         except BaseException as exc:
+            await self._journal.stop()
             self._reader.close()
             self._lock.free()
             if isinstance(exc, StoreFull):
-                raise StoreFull(f"The disk of {self._path.parent} is full; free some space and start again.") from exc
+                raise StoreFull(f"The disk of {folder} is full; free some space and start again.") from exc
             raise
         self._open = True
 
-    def _open_files(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as exc:
-            raise explain(exc, self._path) from exc
-        self._lock.take()
-        prepare(self._path)
+    def _load(self) -> None:
         self._files.make()
         reader, state = self._reader, self._state
         reader.open()
@@ -91,7 +92,7 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
             await self._changes.durable(everything=True)
         except StoreError as exc:
             log.error("store.last_commit_failed error=%s", exc)  # nobody was told that it is durable
-        await asyncio.to_thread(self._journal.stop)
+        await self._journal.stop()
         self._reader.close()
         self._lock.free()
 
