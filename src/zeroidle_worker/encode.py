@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
-# Two encoders: the first refuses NaN and infinities, which JSON does not have; most results never need more.
-_strict = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 #: The beginning of every sentence about a result that is not JSON.
 NOT_JSON = "The handler returned"
@@ -27,6 +26,20 @@ _ADVICE = {
     "PosixPath": "return str(path)",
     "generator": "make the handler itself a generator, or return a list",
 }
+
+
+def _make_strict() -> Callable[[Any], str]:
+    """What refuses NaN and infinities, which JSON does not have; most results never need more."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _encoder.encode
+    # JSONEncoder.encode makes one of these for every value, which costs as much as encoding a small one. Without the
+    # dict that finds circles: in one, the depth ends it.
+    pieces = make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_strict = _make_strict()
 
 
 class NotJson(ValueError):
@@ -52,10 +65,7 @@ def encode(value: Any, where: str = "output") -> bytes:
 def _encode_without_nan(value: Any, where: str) -> str:
     try:
         return _strict(_plain(value))
-    except RecursionError:
-        # Either it refers to itself (the encoder's other ValueError) or it is very deep.
-        raise NotJson("%s %s that contains itself or is nested too deeply." % (NOT_JSON, where)) from None
-    except (TypeError, ValueError, OverflowError) as exc:
+    except (TypeError, ValueError, RecursionError, OverflowError) as exc:
         raise NotJson(_sentence(value, where, exc)) from None
 
 
@@ -76,7 +86,7 @@ def _plain_key(key: Any) -> Any:
 
 def _sentence(value: Any, where: str, exc: BaseException) -> str:
     if isinstance(exc, RecursionError):
-        return "%s %s nested too deeply." % (NOT_JSON, where)
+        return "%s %s that contains itself or is nested too deeply." % (NOT_JSON, where)
     found = _offender(value, where)
     if found is None:
         return "%s %s that has no JSON form: %s." % (NOT_JSON, where, exc)

@@ -48,6 +48,7 @@ class SyncLoop(Loop):
                     self.woken()
                 else:
                     self.link.receive(self.on_frame)
+            self.report.log_end = None  # much may have been written while nothing ran
             while self.prefetch:
                 try:
                     frame = self.prefetch.take()
@@ -65,7 +66,9 @@ class SyncLoop(Loop):
         running = self.begin(frame)
         if running is None:
             return
-        log_start = self.report.log_offset()
+        log_start = self.report.log_end
+        if log_start is None:
+            log_start = self.report.log_offset()
         began = time.monotonic()
         self.prefetch.began(began)
         result = contextvars.copy_context().run(self._call, running)

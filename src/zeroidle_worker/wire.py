@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional
 
 HELLO, PHASE, READY, FAILED, TAKE, JOB, DONE, STREAM, PROGRESS, RELEASE, CANCEL, DRAIN = range(1, 13)
 
@@ -49,8 +49,8 @@ MAX_FRAME = 64 * 1024 * 1024
 #: What stands before the header: length of the rest, kind, length of the header.
 HEAD = struct.Struct(">IBI")
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
-_value = json.JSONDecoder().decode  # spares json.loads' guess at the encoding
+_encode_text = json.JSONEncoder(separators=(",", ":")).encode
+_read = json.JSONDecoder().raw_decode
 
 
 class Frame(NamedTuple):
@@ -67,40 +67,64 @@ class ProtocolError(Exception):
 
 def pack(kind: int, header: Optional[Dict[str, Any]] = None, body: bytes = b"") -> bytes:
     """The bytes of one frame."""
-    head = _json(header).encode() if header else b"{}"
+    return pack_raw(kind, _encode_text(header).encode() if header else b"{}", body)
+
+
+def pack_raw(kind: int, head: bytes, body: bytes = b"") -> bytes:
+    """The bytes of one frame whose header is JSON already."""
     return HEAD.pack(5 + len(head) + len(body), kind, len(head)) + head + body
+
+
+def value(text: str) -> Any:
+    """The value of a JSON text. Without what `json.loads` does for texts of any origin, in half of its time. Raises
+    ValueError."""
+    try:
+        found, end = _read(text)
+        if end == len(text):
+            return found
+    except ValueError:  # white space in front, or no JSON
+        pass
+    return json.loads(text)
 
 
 class Unpacker:
     """Turns a byte stream into frames: feed what arrived, iterate over what is complete."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = bytearray()
+        self._wanted = 0  # how many bytes the rest needs before it can hold a whole frame
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Adds `data` and yields each complete frame. Raises ProtocolError on nonsense."""
-        self._buffer += data
-        while True:
-            frame, used = _first(self._buffer)
-            if frame is None:
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
                 return
-            del self._buffer[:used]
-            yield frame
+            data = bytes(self._rest)
+        at, size = 0, len(data)
+        self._wanted = 0
+        try:
+            while size - at >= HEAD.size:
+                length, kind, head_len = HEAD.unpack_from(data, at)
+                if length > MAX_FRAME or head_len + 5 > length or not HELLO <= kind <= DRAIN:
+                    raise ProtocolError("not a frame: length %d, kind %d, header %d" % (length, kind, head_len))
+                end = at + 4 + length
+                if end > size:
+                    self._wanted = 4 + length
+                    break
+                body_at = at + HEAD.size + head_len
+                header = _header(data[at + HEAD.size : body_at])
+                at = end
+                yield Frame(kind, header, data[body_at:end])
+        finally:
+            self._rest = bytearray(data[at:]) if at < size else bytearray()
 
 
-def _first(buffer: bytearray) -> Tuple[Optional[Frame], int]:
-    if len(buffer) < 9:
-        return None, 0
-    length, kind, head_len = HEAD.unpack_from(buffer)
-    if length > MAX_FRAME or head_len + 5 > length or not HELLO <= kind <= DRAIN:
-        raise ProtocolError("not a frame: length %d, kind %d, header %d" % (length, kind, head_len))
-    end = 4 + length
-    if len(buffer) < end:
-        return None, 0
+def _header(data: bytes) -> Dict[str, Any]:
     try:
-        header = _value(buffer[9 : 9 + head_len].decode())
+        header = value(data.decode())
     except ValueError as exc:
         raise ProtocolError("the header of a frame is not JSON") from exc
     if not isinstance(header, dict):
         raise ProtocolError("the header of a frame is not an object")
-    return Frame(kind, header, bytes(buffer[9 + head_len : end])), end
+    return header

@@ -90,13 +90,21 @@ def deep() -> list[Any]:
         ),
         (Scalar(), f"a value of type {__name__}.Scalar at output, which is not JSON; return value.item()."),
         (looped(), "output that contains itself or is nested too deeply."),
-        (deep(), "output nested too deeply."),
+        (deep(), "output that contains itself or is nested too deeply."),
     ],
 )
 def test_what_is_not_json_is_named_with_its_place_and_remedy(value: Any, sentence: str) -> None:
     with pytest.raises(NotJson) as caught:
         encode(value)
     assert str(caught.value).startswith("The handler returned " + sentence), caught.value
+
+
+def test_a_failure_leaves_nothing_behind() -> None:
+    kept: list[Any] = [1]
+    for value in ([kept, {1}], looped(), [kept, float("nan"), {(1,): kept}]):
+        with pytest.raises(NotJson):
+            encode(value)
+        assert encode([kept, kept]) == b"[[1],[1]]"
 
 
 def test_a_handlers_own_dict_is_left_as_it_was() -> None:
