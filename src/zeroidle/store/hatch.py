@@ -12,8 +12,13 @@ from zeroidle.store.state import State
 log = logging.getLogger(__name__)
 
 
+#: So many jobs go out at once: the worker begins while the loop still reads what else has come.
+_AT_ONCE = 8
+
+
 class Hatch:
-    """Serves waiters soon rather than at once, so that calls that came together go out together."""
+    """Serves waiters soon rather than at once, so that calls that came together go out together, unless there are
+    many."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -31,12 +36,22 @@ class Hatch:
     def serve(self, endpoint: str) -> None:
         """Hands queued jobs to those who wait, soon."""
         queue = self._state.queues.get(endpoint)
-        if queue is not None and queue.waiters and endpoint not in self._serving and (queue.high or queue.low):
-            self._serving.add(endpoint)
-            asyncio.get_running_loop().call_soon(self._dispatch, endpoint)
+        if queue is None or not queue.waiters or not (queue.high or queue.low):
+            return
+        if endpoint not in self._serving:
+            self._soon(endpoint)
+        elif len(queue.high) == _AT_ONCE:
+            self._hand_out(endpoint)
+
+    def _soon(self, endpoint: str) -> None:
+        self._serving.add(endpoint)
+        asyncio.get_running_loop().call_soon(self._dispatch, endpoint)
 
     def _dispatch(self, endpoint: str) -> None:
         self._serving.discard(endpoint)
+        self._hand_out(endpoint)
+
+    def _hand_out(self, endpoint: str) -> None:
         for waiter, jobs in self._state.dispatch(endpoint, time.time()):
             try:
                 taken = waiter.serve(jobs)
@@ -46,4 +61,5 @@ class Hatch:
             if not taken:
                 for job in reversed(jobs):
                     self._state.unclaim(job, job.attempt)
-                self.serve(endpoint)  # others may wait
+                if endpoint not in self._serving:
+                    self._soon(endpoint)  # others may wait
