@@ -130,7 +130,9 @@ def wait_for(condition: Any, process: subprocess.Popen[bytes], what: str) -> Non
 @contextlib.contextmanager
 def _running(argv: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     log.parent.mkdir(parents=True, exist_ok=True)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("RUNPOD_", "ZEROIDLE_"))}
+    # Bytecode is kept, as pip keeps that of the peers: without it each start would compile our sources anew.
+    foreign = ("RUNPOD_", "ZEROIDLE_", "PYTHONDONTWRITEBYTECODE")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     with log.open("ab") as out:
         began = time.perf_counter()
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=CACHE, env=env, start_new_session=True)

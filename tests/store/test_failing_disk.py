@@ -65,7 +65,7 @@ async def taken(store: SqliteStore, worker: str = "w", job: Job | None = None) -
 
 
 async def under_way() -> None:
-    """Lets a group go to the writing thread, whose answer waits until the loop goes on."""
+    """Lets a group go to the process that writes, whose answer waits until the loop goes on."""
     for _ in range(2):
         await asyncio.sleep(0)
 

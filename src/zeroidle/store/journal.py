@@ -101,8 +101,10 @@ class Journal:
             if not self._opened.done():
                 self._opened.set_exception(StoreError(f"The process that writes the job store ended ({code})."))
             return
+        if self._opened is None and self._flying is not None:
+            self._flying[0].again = True  # it was sent, so it may be in the file
         self._opened = self._loop.create_future()
-        delay_s = min(_AGAIN_S * 2**self._deaths, _AGAIN_MAX_S) if self._deaths else 0.0
+        delay_s = min(_AGAIN_S * 2 ** min(self._deaths, 16), _AGAIN_MAX_S) if self._deaths else 0.0
         self._deaths += 1
         log.error("store.writer_ended exit=%d again_in_s=%.1f", code, delay_s)
         self._timer = self._loop.call_later(delay_s, self._again)
@@ -173,6 +175,4 @@ class Journal:
         if self._deaths:
             log.warning("store.writes_again")
         if self._flying is not None:
-            batch, _ = self._flying
-            batch.again = True
-            self._send(batch)
+            self._send(self._flying[0])
