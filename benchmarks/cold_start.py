@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path)
     parser.add_argument("--json", type=Path, help="also write every value into this file")
     args = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its bytecode: compiling is no cold start
     python = args.python or torch_python()
     found = measure(python, args.n)
     print(f"{'milliseconds':<58} {'median':>8} {'min':>8} {'max':>8} {'n':>4}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from zeroidle.errors import StoreError
 from zeroidle.job import Job, Phase, Status, new_job_id
+from zeroidle.store.group import Done, Group
 from zeroidle.store.protocol import JobEvent, Lease, Outcome
 from zeroidle.store.sqlite import SqliteStore
 
@@ -230,3 +233,25 @@ async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         await asyncio.sleep(0.005)
+
+
+def test_what_was_under_way_when_the_disk_came_back_is_written_by_the_close(tmp_path: Path) -> None:
+    async def scenario(store: SqliteStore, disk: Disk) -> None:
+        job, take_back = await put(store), store._changes._take_back
+        with ExitStack() as failing:
+            failing.enter_context(disk.failing())
+            os.kill(store._journal.pid, signal.SIGSTOP)
+            await store.claim("e", "w", 1, 30.0, 0.0)
+            await until(lambda: store._changes._flying is not None)  # the hand-out, which nobody waits for
+
+            def recovered(failed: Group) -> list[Done]:
+                failing.close()
+                return take_back(failed)
+
+            store._changes._take_back = recovered  # type: ignore[method-assign]
+            closing = asyncio.ensure_future(same_after_reopening(store, tmp_path, {job.id: Status.IN_PROGRESS}))
+            await asyncio.sleep(0)
+            os.kill(store._journal.pid, signal.SIGCONT)
+            await closing
+
+    on(tmp_path, scenario)

@@ -89,6 +89,8 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
                 future.set_result([])
         self._changes.waits.close()
         try:
+            with suppress(StoreError):  # of a commit that was under way: what it held is tried once more
+                await self._changes.durable(everything=True)
             await self._changes.durable(everything=True)
         except StoreError as exc:
             log.error("store.last_commit_failed error=%s", exc)  # nobody was told that it is durable
