@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import math
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -28,18 +29,33 @@ _ADVICE = {
 }
 
 
-def _make_strict() -> Callable[[Any], str]:
-    """What refuses NaN and infinities, which JSON does not have; most results never need more."""
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return _encoder.encode
-    # JSONEncoder.encode makes one of these for every value, which costs as much as encoding a small one. Without the
-    # dict that finds circles: in one, the depth ends it.
-    pieces = make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
-    return lambda value: "".join(pieces(value, 0))
+_make = getattr(json.encoder, "c_make_encoder", None)
 
 
-_strict = _make_strict()
+class _Strict(_thread._local):
+    """What refuses NaN and infinities, which JSON does not have; most results never need more. One for each thread.
+
+    JSONEncoder.encode makes an encoder for every value, which costs as much as encoding a small one.
+    """
+
+    def __init__(self) -> None:
+        self._open: Dict[int, Any] = {}  # the containers around the value, by which a circle is found
+        self._pieces: Any = None
+        if _make is not None:
+            form = (json.encoder.encode_basestring, None, ":", ",", False, False, False)
+            self._pieces = _make(self._open, _encoder.default, *form)
+
+    def text(self, value: Any) -> str:
+        """The JSON text. Raises what JSONEncoder.encode raises."""
+        if self._pieces is None or self._open:  # the second: a container's own code encodes something meanwhile
+            return _encoder.encode(value)
+        try:
+            return "".join(self._pieces(value, 0))
+        finally:
+            self._open.clear()  # after a failure it still holds some
+
+
+_strict = _Strict()
 
 
 class NotJson(ValueError):
@@ -51,7 +67,7 @@ def encode(value: Any, where: str = "output") -> bytes:
     not read the answer; halves of surrogate pairs become U+FFFD. Raises NotJson, which names the type and the place
     (`where` is the name of the whole)."""
     try:
-        text = _strict(value)
+        text = _strict.text(value)
     except ValueError:
         text = _encode_without_nan(value, where)
     except (TypeError, RecursionError, OverflowError) as exc:
@@ -64,7 +80,7 @@ def encode(value: Any, where: str = "output") -> bytes:
 
 def _encode_without_nan(value: Any, where: str) -> str:
     try:
-        return _strict(_plain(value))
+        return _strict.text(_plain(value))
     except (TypeError, ValueError, RecursionError, OverflowError) as exc:
         raise NotJson(_sentence(value, where, exc)) from None
 

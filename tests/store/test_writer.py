@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
+import multiprocessing
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from msgspec.structs import replace
+import pytest
 
 from tests.store.test_failing_disk import until
-from zeroidle.job import Job, Phase, Status, new_job_id
+from zeroidle.errors import StoreError
+from zeroidle.job import Job, Status, new_job_id
 from zeroidle.store.batch import Batch, BatchWriter
-from zeroidle.store.database import connect, prepare, read_queries
+from zeroidle.store.database import connect, read_queries
 from zeroidle.store.protocol import Lease, Outcome
-from zeroidle.store.rows import job_row, new_ended_row, phases_text, waiting_row
 from zeroidle.store.sqlite import SqliteStore
 
 DONE = Outcome(Status.COMPLETED, b'{"ok":true}')
@@ -103,34 +107,135 @@ def test_it_may_be_killed_again_and_again(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-def test_a_batch_that_was_committed_already_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "zeroidle.db"
-    prepare(path)
-    db = connect(path, writer=True)
-    writer = BatchWriter(db, read_queries())
-    waiting = Job("a", "e", b"1", seq=1, created_at=1.0, queued_at=1.0, phases=[Phase("queued", 1.0)])
-    ended = Job(
-        "b", "e", b"2", Status.COMPLETED, sync=True, seq=2, created_at=1.0, queued_at=1.0, started_at=2.0,
-        finished_at=3.0, expires_at=9.0, output=b"3",
-    )  # fmt: skip
-    old = Batch()
-    old.jobs = [job_row(replace(ended, id="c", seq=0), 60.0, [], new=True)]
-    writer.commit(old)
-    batch = Batch(chunks=[(2, 0, b"x")], counters=[("e", 1, 0, 0)])
-    row, other = waiting_row(waiting, batch.bodies), new_ended_row(ended, 60.0, batch.bodies)
-    assert row is not None and other is not None
-    batch.waiting, batch.new_ended = [row], [other]
-    batch.notes = [(phases_text([Phase("webhook", 4.0)])[1:-1], 0)]
-    writer.commit(batch)
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_batch_counts_once_whether_or_not_it_was_committed_when_the_writer_died(
+    tmp_path: Path, committed: bool
+) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        done = await store.put(a_job())
+        await store.claim("e", "w", 1, 30.0, 0.0)
+        os.kill(store._journal.pid, signal.SIGSTOP)
+        calls = [
+            asyncio.ensure_future(store.finish(Lease("e", done.id, "w"), DONE)),
+            asyncio.ensure_future(store.put(Job(new_job_id(), "e", b"2", idempotency_key="k"))),
+        ]
+        await until(lambda: store._journal._flying is not None)
+        flying = store._journal._flying
+        assert flying is not None and flying.sent
+        if committed:  # as if the writer had been killed between its commit and its answer
+            db = connect(tmp_path / "zeroidle.db", writer=True)
+            BatchWriter(db, read_queries()).commit(flying.number, Batch(*marshal.loads(flying.data[16:])))
+            db.close()
+        os.kill(store._journal.pid, signal.SIGKILL)
+        await asyncio.gather(*calls)
+        assert [status for _, status in in_file(tmp_path)] == ["COMPLETED", "IN_QUEUE"]
+        again = await store.put(Job(new_job_id(), "e", b"2", idempotency_key="k"))
+        assert again.id == calls[1].result().id
+        assert [job.id for job in await store.claim("e", "w", 9, 30.0, 0.0)] == [again.id]
 
-    def everything() -> list[str]:
-        return list(db.iterdump())
+    on(tmp_path, scenario)
 
-    before = everything()
-    batch.again = True
-    writer.commit(batch)
-    assert everything() == before
-    db.close()
+
+def test_other_threads_in_sqlite_do_not_stop_it(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            sqlite3.connect(":memory:").execute("CREATE TABLE t (a)")
+
+    threads = [threading.Thread(target=busy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(5):
+            on(tmp_path / str(n), free)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_process_that_the_program_forks_does_not_keep_it_open(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=signal.pause)
+
+    async def scenario(store: SqliteStore) -> None:
+        await store.put(a_job())
+        child.start()
+
+    try:
+        on(tmp_path, scenario)
+        on(tmp_path, free)
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_nobody_needs_to_wait_for_children(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    async def scenario(store: SqliteStore) -> None:
+        os.kill(store._journal.pid, signal.SIGKILL)
+        await store.put(a_job())
+
+    try:
+        on(tmp_path, scenario)
+        on(tmp_path, free)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_it_writes_the_same_file_wherever_the_program_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "random.py").write_text("raise RuntimeError('not mine')")
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario(store: SqliteStore) -> None:
+        monkeypatch.chdir(tmp_path / "other")
+        os.kill(store._journal.pid, signal.SIGKILL)
+        await store.put(a_job())
+
+    on(Path("data"), scenario)
+    assert len(in_file(tmp_path / "data")) == 1
+
+
+def test_a_time_limit_for_all_sockets_is_none_for_it(tmp_path: Path) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        writer = store._journal.pid
+        await asyncio.sleep(0.3)
+        await store.put(a_job())
+        assert store._journal.pid == writer
+
+    socket.setdefaulttimeout(0.1)
+    try:
+        on(tmp_path, scenario)
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def test_a_file_that_is_gone_is_an_error_for_callers_and_no_hang(tmp_path: Path) -> None:
+    file = tmp_path / "zeroidle.db"
+
+    async def scenario(store: SqliteStore) -> None:
+        os.unlink(file)
+        os.kill(store._journal.pid, signal.SIGKILL)
+        await until(lambda: not store._journal._ready)
+        with pytest.raises(StoreError):
+            await store.put(a_job())
+
+    on(tmp_path, scenario)
+    assert not file.exists(), "a new file would hide that the jobs are gone"
+
+
+def test_what_no_column_takes_fails_alone(tmp_path: Path) -> None:
+    async def scenario(store: SqliteStore) -> None:
+        bad = a_job()
+        bad.idempotency_key = object()  # type: ignore[assignment]
+        with pytest.raises(StoreError):
+            await store.put(bad)
+        await store.put(a_job())
+
+    on(tmp_path, scenario)
 
 
 def test_a_large_batch_does_not_fit_the_socket_at_once(tmp_path: Path) -> None:
@@ -172,7 +277,7 @@ def test_it_ends_with_the_plane_and_not_by_ctrl_c(tmp_path: Path) -> None:
 
 
 async def free(store: SqliteStore) -> None:
-    assert store.counts("e").queued == 0
+    """Nothing: that it opens is what is looked at."""
 
 
 def test_the_folder_is_not_free_before_the_last_commit(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Base:
     """The queue in memory, the file behind it, the spool beside it."""
 
     def __init__(self, folder: Path, endpoints: Mapping[str, Endpoint]) -> None:
+        folder = folder.absolute()  # the working folder may change
         self.spool = folder / "spool"
         self._path = folder / "zeroidle.db"
         self._files = Spool(self.spool)

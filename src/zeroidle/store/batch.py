@@ -18,7 +18,7 @@ _GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512
 class Batch(Struct, eq=False):
     """Rows by table. The four lists of jobs differ in which columns they write: Python binds a NULL dearly, so
     what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
-    is removed; `files` go when the commit is durable. With `again` it may have been committed before."""
+    is removed; `files` go when the commit is durable."""
 
     waiting: list[Row] = field(default_factory=list)
     new_ended: list[Row] = field(default_factory=list)
@@ -37,7 +37,6 @@ class Batch(Struct, eq=False):
     forget_deliveries: str | None = None
     keep_workers: int | None = None
     files: list[str] = field(default_factory=list)
-    again: bool = False
 
 
 class BatchWriter:
@@ -48,12 +47,13 @@ class BatchWriter:
         self._queries = queries
         self._grouped: dict[tuple[str, int], str] = {}
 
-    def commit(self, batch: Batch) -> None:
-        """Writes everything durably, or nothing. Raises sqlite3.Error."""
+    def commit(self, number: int, batch: Batch) -> None:
+        """Writes everything durably, with the batch's number, or nothing. Raises sqlite3.Error."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             self._write(batch)
+            db.execute(self._queries["number_batch"], (number,))
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:  # SQLite has rolled back by itself after some errors
@@ -72,14 +72,14 @@ class BatchWriter:
         ):
             if which is not None:
                 run(self._queries[name], (which,))
-        self._write_grouped("insert_waiting", batch.waiting, batch.again)
-        self._write_grouped("insert_ended", batch.new_ended, batch.again)
+        self._write_grouped("insert_waiting", batch.waiting)
+        self._write_grouped("insert_ended", batch.new_ended)
         self._write_grouped("upsert_job", batch.jobs)
         self._write_grouped("update_ended", batch.ended)
         for name, rows in (
             ("upsert_body", batch.bodies),
             ("upsert_chunk", batch.chunks),
-            ("append_phase", [] if batch.again else batch.notes),
+            ("append_phase", batch.notes),
             ("advance_read", batch.reads),
             ("upsert_counter", batch.counters),
             ("upsert_delivery", batch.deliveries),
@@ -95,15 +95,14 @@ class BatchWriter:
         if batch.keep_workers is not None:
             run(self._queries["delete_old_workers"], (batch.keep_workers,))
 
-    def _write_grouped(self, name: str, rows: list[Row], replace: bool = False) -> None:
+    def _write_grouped(self, name: str, rows: list[Row]) -> None:
         at, n = 0, len(rows)
         while at < n:
             size = next((group for group in _GROUPS if group >= n - at), _GROUPS[-1])
             values = list(chain.from_iterable(rows[at : at + size]))
             columns = len(rows[0])
             values += [None] * (size * columns - len(values))
-            sql = self._statement(name, size, columns)
-            self._db.execute(sql.replace("INSERT INTO", "REPLACE INTO", 1) if replace else sql, values)
+            self._db.execute(self._statement(name, size, columns), values)
             at += size
 
     def _statement(self, name: str, size: int, columns: int) -> str:

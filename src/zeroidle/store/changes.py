@@ -262,13 +262,11 @@ class Changes:
             return
         self._group, self._flying = Group(), group
         try:
-            batch = self._rows(group)
+            self._journal.submit(self._rows(group), self._done)
         except Exception as exc:
             log.exception("store.rows_failed")
             error = StoreError(f"The change could not be written down: {exc}.")
             asyncio.get_running_loop().call_soon(self._done, error)
-            return
-        self._journal.submit(batch, self._done)
 
     def _rows(self, group: Group) -> Batch:
         batch = Batch(chunks=group.chunks, keys=group.keys, files=group.files, keep_workers=group.keep_workers)

@@ -49,10 +49,24 @@ def prepare(path: Path) -> None:
                 db.executescript(f"BEGIN; {(_HERE / 'schema.sql').read_text('utf-8')}; COMMIT")
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _make_last_batch(db)
         finally:
             db.close()
     except (sqlite3.Error, OSError) as exc:
         raise explain(exc, path) from exc
+
+
+def _make_last_batch(db: sqlite3.Connection) -> None:
+    """Files of the first weeks have no such table. One that is ready is not written to."""
+    db.execute("CREATE TABLE IF NOT EXISTS last_batch (n INTEGER NOT NULL)")
+    if not db.execute("SELECT count(*) FROM last_batch").fetchone()[0]:
+        db.execute("INSERT INTO last_batch VALUES (0)")
+
+
+def last_batch(db: sqlite3.Connection) -> int:
+    """The number of the last batch that was committed."""
+    number: int = db.execute("SELECT n FROM last_batch").fetchone()[0]
+    return number
 
 
 def _make(path: Path) -> None:

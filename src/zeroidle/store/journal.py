@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from zeroidle.errors import StoreError, StoreFull
 from zeroidle.store.batch import Batch
-from zeroidle.store.committer import Answer, fork, packed, spawn
+from zeroidle.store.committer import Answer, packed, spawn, start
 from zeroidle.store.group import Done
 
 log = logging.getLogger(__name__)
@@ -25,11 +28,20 @@ _AGAIN_S, _AGAIN_MAX_S = 0.1, 5.0
 _decode = msgspec.json.Decoder(Answer).decode
 
 
+class _Flying(Struct, eq=False):
+    """A batch that was submitted. `sent`: a process may have read it."""
+
+    number: int
+    data: bytes
+    done: Done
+    sent: bool = False
+
+
 class Journal:
     """Starts the writing process and speaks to it, one batch at a time. All methods are called on one loop.
 
-    When the process dies with a batch, nobody knows whether that was committed. So the next one gets the batch again,
-    in a form that does no harm if it was, and whoever waits goes on waiting.
+    When the process dies with a batch, the next one says which batch the file has seen last: this one, then it is
+    durable, or the one before, then it is sent again. Until that is known, whoever waits goes on waiting.
     """
 
     def __init__(self, path: Path, spool: Path) -> None:
@@ -39,8 +51,11 @@ class Journal:
         self.pid = 0
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._opened: asyncio.Future[None] | None = None  # until the process has opened the file
-        self._flying: tuple[Batch, Done] | None = None
+        self._opening: asyncio.Future[None] | None = None  # of `start`
+        self._ready = False  # the process has opened the file
+        self._ending = False
+        self._number = 0
+        self._flying: _Flying | None = None
         self._unsent = memoryview(b"")
         self._answer = b""
         self._deaths = 0
@@ -50,31 +65,42 @@ class Journal:
         """Starts the process, which makes or opens the file and holds the descriptors `keep`. Raises StoreError."""
         self._loop = asyncio.get_running_loop()
         self._keep = keep
-        self._opened = self._loop.create_future()
+        self._opening = self._loop.create_future()
         try:
-            self._begin(fork)
-            await self._opened
+            self._begin(start)
+            await self._opening
         except BaseException as exc:
-            self._opened = None
-            await self.stop()
+            await self.stop(at_once=True)
             if isinstance(exc, OSError):
                 raise StoreError(f"No process can be started that writes the job store: {exc.strerror}.") from exc
             raise
+        finally:
+            self._opening = None
 
     def submit(self, batch: Batch, done: Done) -> None:
-        """Writes a batch; `done` is called on the loop. The one before must have been answered."""
-        self._flying = batch, done
-        if self._opened is None and self._socket is not None:
-            self._send(batch)
+        """Writes a batch; `done` is called on the loop. The one before must have been answered. Raises ValueError
+        when it holds what cannot be written; then `done` is not called."""
+        data = packed(self._number + 1, batch)
+        self._number += 1
+        self._flying = _Flying(self._number, data, done)
+        if self._ready:
+            self._send(self._flying)
 
-    async def stop(self) -> None:
+    def end(self) -> None:
+        """From now on a batch whose process died fails when the next one cannot be had: nobody can wait for ever."""
+        self._ending = True
+
+    async def stop(self, at_once: bool = False) -> None:
         """Ends the process; it has closed the file then."""
         if self._timer is not None:
             self._timer.cancel()
-        ours, self._socket = self._socket, None
+        ours, self._socket, self._ready = self._socket, None, False
         if ours is not None:
             self._forget(ours)
-            await asyncio.to_thread(os.waitpid, self.pid, 0)
+            if at_once:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            await asyncio.to_thread(_exit_code, self.pid)
 
     # The process
 
@@ -89,37 +115,47 @@ class Journal:
         if self._unsent:
             self._loop.remove_writer(ours)
         self._unsent, self._answer = memoryview(b""), b""
+        with contextlib.suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)  # a process that was forked meanwhile may have a copy
         ours.close()
 
     def _died(self, ours: socket.socket) -> None:
         """Its end of the socket is closed."""
-        self._socket = None
+        self._socket, was_ready, self._ready = None, self._ready, False
         self._forget(ours)
-        _, status = os.waitpid(self.pid, 0)  # it has ended, or is about to
-        code = os.waitstatus_to_exitcode(status)
-        if self._opened is not None and self._deaths == 0:
-            if not self._opened.done():
-                self._opened.set_exception(StoreError(f"The process that writes the job store ended ({code})."))
+        code = _exit_code(self.pid)  # it has ended, or is about to
+        if self._opening is not None:
+            if not self._opening.done():
+                self._opening.set_exception(StoreError(f"The process that writes the job store ended ({code})."))
             return
-        if self._opened is None and self._flying is not None:
-            self._flying[0].again = True  # it was sent, so it may be in the file
-        self._opened = self._loop.create_future()
+        log.error("store.writer_ended exit=%d", code)
+        if not was_ready:
+            self._no_writer(StoreError("The process that writes the job store cannot be started; see the plane's log."))
+        self._later()
+
+    def _later(self) -> None:
         delay_s = min(_AGAIN_S * 2 ** min(self._deaths, 16), _AGAIN_MAX_S) if self._deaths else 0.0
         self._deaths += 1
-        log.error("store.writer_ended exit=%d again_in_s=%.1f", code, delay_s)
         self._timer = self._loop.call_later(delay_s, self._again)
 
     def _again(self) -> None:
         try:
             self._begin(spawn)
-        except OSError as exc:
+        except Exception as exc:
             log.error("store.no_writer error=%s", exc)
-            self._timer = self._loop.call_later(_AGAIN_MAX_S, self._again)
+            self._no_writer(StoreError(f"No process can be started that writes the job store: {exc}."))
+            self._later()
+
+    def _no_writer(self, error: StoreError) -> None:
+        """What no process has read fails; what one may have committed waits for the process that can tell."""
+        flying = self._flying
+        if flying is not None and (self._ending or not flying.sent):
+            self._settle(error)
 
     # The socket
 
-    def _send(self, batch: Batch) -> None:
-        self._unsent = memoryview(packed(batch))
+    def _send(self, flying: _Flying) -> None:
+        self._unsent = memoryview(flying.data)
         self._send_more(first=True)
 
     def _send_more(self, first: bool = False) -> None:
@@ -127,6 +163,8 @@ class Journal:
         assert ours is not None
         try:
             sent = ours.send(self._unsent)
+            if self._flying is not None:
+                self._flying.sent = True
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
@@ -152,27 +190,45 @@ class Journal:
             return
         answer, self._answer = _decode(self._answer), b""
         error = None if answer.error is None else (StoreFull if answer.full else StoreError)(answer.error)
-        if self._opened is not None:
-            self._greeted(error)
+        if not self._ready:
+            self._greeted(answer.last, error)
         elif self._flying is not None:
             self._deaths = 0
-            (_, done), self._flying = self._flying, None
-            done(error)
+            self._settle(error)
 
-    def _greeted(self, error: StoreError | None) -> None:
+    def _settle(self, error: StoreError | None) -> None:
+        flying, self._flying = self._flying, None
+        assert flying is not None
+        flying.done(error)
+
+    def _greeted(self, last: int, error: StoreError | None) -> None:
         """The process has opened the file, or could not, and ends then."""
-        opened = self._opened
-        assert opened is not None
         if error is not None:
-            if self._deaths == 0:
-                opened.set_exception(error)
-            else:
+            if self._opening is not None and not self._opening.done():
+                self._opening.set_exception(error)
+            elif self._opening is None:
                 log.error("store.not_opened error=%s", error)
+                self._no_writer(error)
             return
-        self._opened = None
-        if not opened.done():
-            opened.set_result(None)
-        if self._deaths:
-            log.warning("store.writes_again")
-        if self._flying is not None:
-            self._send(self._flying[0])
+        self._ready = True
+        if self._opening is not None:
+            self._number = last
+            if not self._opening.done():
+                self._opening.set_result(None)
+            return
+        log.warning("store.writes_again")
+        flying = self._flying
+        if flying is None:
+            return
+        if flying.sent and flying.number == last:
+            self._settle(None)
+        else:
+            self._send(flying)
+
+
+def _exit_code(pid: int) -> int:
+    """Waits for the end of a process; -1 when somebody else has done so."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return -1

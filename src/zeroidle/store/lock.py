@@ -63,6 +63,7 @@ class FolderLock:
     def free(self) -> None:
         """Lets others use the folder."""
         if self.fd >= 0:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)  # a process that was forked meanwhile may have a copy
             os.close(self.fd)
             self.fd = -1
 

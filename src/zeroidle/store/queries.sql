@@ -110,6 +110,10 @@ DELETE FROM delivery WHERE id IN (SELECT value FROM json_each(?))
 -- Keeps the newest records of workers that are gone.
 DELETE FROM worker WHERE state = 'gone' AND id NOT IN (SELECT id FROM worker ORDER BY started_at DESC LIMIT ?)
 
+-- name: number_batch
+-- Says which batch this is.
+UPDATE last_batch SET n = ?
+
 -- name: select_job
 -- One job with its payloads.
 SELECT job.*, i.data AS input_data, o.data AS output_data FROM job

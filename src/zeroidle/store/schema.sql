@@ -86,3 +86,7 @@ CREATE INDEX IF NOT EXISTS worker_newest ON worker (started_at);
 
 -- SHA-256 digests of API keys; the keys themselves are never stored.
 CREATE TABLE IF NOT EXISTS api_key (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
+
+-- The number of the last batch that was committed: a new writing process tells by it whether the one that an earlier
+-- one died with is here. One row.
+CREATE TABLE IF NOT EXISTS last_batch (n INTEGER NOT NULL);

@@ -88,15 +88,18 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
             if not future.done():
                 future.set_result([])
         self._changes.waits.close()
+        self._journal.end()
         try:
             with suppress(StoreError):  # of a commit that was under way: what it held is tried once more
                 await self._changes.durable(everything=True)
             await self._changes.durable(everything=True)
         except StoreError as exc:
             log.error("store.last_commit_failed error=%s", exc)  # nobody was told that it is durable
-        await self._journal.stop()
-        self._reader.close()
-        self._lock.free()
+        try:
+            await self._journal.stop()
+        finally:
+            self._reader.close()
+            self._lock.free()
 
     # The clock
 
