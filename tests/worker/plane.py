@@ -24,6 +24,10 @@ from zeroidle.worker import Registry, Worker, WorkerState
 NAME = "echo"
 
 
+#: How long after its end what a worker has said may still be on its way.
+LAST_WORDS_S = 0.5
+
+
 class Plane:
     """Runs workers of one endpoint whose handler is `text`."""
 
@@ -42,6 +46,7 @@ class Plane:
         self.exits: dict[str, Exit] = {}
         self.fleet.on_exit(self._on_exit)
         self._number = 0
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         await self.store.open()
@@ -53,6 +58,17 @@ class Plane:
         await self.store.close()
 
     def _on_exit(self, exit: Exit) -> None:
+        task = asyncio.ensure_future(self._leave(exit))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, exit: Exit) -> None:
+        """Like the real plane, lets a worker whose start failed say why before it is forgotten."""
+        worker, end = self.registry.get(exit.worker_id), time.monotonic() + LAST_WORDS_S
+        while worker is not None and worker.ready_at is None and worker.error is None and time.monotonic() < end:
+            if worker.last_seen_at is not None and not worker.connected:
+                break  # it has come and gone
+            await asyncio.sleep(0.002)
         self.exits[exit.worker_id] = exit
         self.registry.remove(exit.worker_id)
 
