@@ -12,12 +12,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.store.test_failing_disk import until
+from tests.store.test_sqlite import on
 from zeroidle.errors import StoreError
 from zeroidle.job import Job, Status, new_job_id
 from zeroidle.store.batch import Batch, BatchWriter
@@ -26,18 +26,6 @@ from zeroidle.store.protocol import Lease, Outcome
 from zeroidle.store.sqlite import SqliteStore
 
 DONE = Outcome(Status.COMPLETED, b'{"ok":true}')
-
-
-def on(folder: Path, scenario: Callable[[SqliteStore], Awaitable[None]]) -> None:
-    async def main() -> None:
-        store = SqliteStore(folder, {})
-        await store.open()
-        try:
-            await scenario(store)
-        finally:
-            await store.close()
-
-    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def a_job() -> Job:
