@@ -12,18 +12,18 @@ class Running:
 
     __slots__ = ("attempt", "cancelled", "deadline", "id", "job")
 
-    @property
-    def id_json(self) -> bytes:
-        """The id as JSON text; most need nothing but their quotation marks."""
-        plain = self.id.isascii() and self.id.replace("-", "").isalnum()
-        return b'"%b"' % self.id.encode() if plain else json.dumps(self.id).encode()
-
     def __init__(self, id: str, attempt: int, deadline: Optional[float] = None, job: Any = None) -> None:
         self.id = id
         self.attempt = attempt
         self.deadline = deadline
         self.job = job
         self.cancelled = False
+
+    @property
+    def id_json(self) -> bytes:
+        """The id as JSON text; most need nothing but their quotation marks."""
+        plain = self.id.isascii() and self.id.replace("-", "").isalnum()
+        return b'"%b"' % self.id.encode() if plain else json.dumps(self.id).encode()
 
 
 class Worker:
