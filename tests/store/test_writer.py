@@ -215,6 +215,14 @@ def test_a_file_that_is_gone_is_an_error_for_callers_and_no_hang(tmp_path: Path)
     assert not file.exists(), "a new file would hide that the jobs are gone"
 
 
+def test_a_folder_whose_name_is_no_text_can_be_spoken_of(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    on(folder, free)
+    (folder / "zeroidle.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="is damaged"):
+        on(folder, free)
+
+
 def test_what_no_column_takes_fails_alone(tmp_path: Path) -> None:
     async def scenario(store: SqliteStore) -> None:
         bad = a_job()

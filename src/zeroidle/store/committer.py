@@ -26,6 +26,7 @@ import msgspec
 from zeroidle.errors import StoreError, StoreFull
 from zeroidle.store.batch import Batch, BatchWriter
 from zeroidle.store.database import connect, explain, last_batch, prepare, read_queries
+from zeroidle.store.rows import text
 from zeroidle.store.spool import Spool
 
 #: Before each batch stand its size and its number, in so many bytes each, the highest first.
@@ -204,7 +205,7 @@ def _read(source: BinaryIO) -> tuple[int, bytes] | None:
 
 def _answer(plane: socket.socket, last: int, exc: Exception | None, path: Path) -> None:
     error = None if exc is None else explain(exc, path)
-    answer = Answer(last) if error is None else Answer(last, error.message, isinstance(error, StoreFull))
+    answer = Answer(last) if error is None else Answer(last, text(error.message), isinstance(error, StoreFull))
     with suppress(OSError):  # the plane is gone; the next read tells
         plane.sendall(msgspec.json.encode(answer) + b"\n")
 
