@@ -16,12 +16,13 @@ import zeroidle
 SRC = Path(__file__).parent.parent / "src"
 
 #: Modules that every room may know.
-BASE = {"errors", "job", "endpoint", "worker"}
+BASE = {"errors", "job", "job_batch", "endpoint", "worker"}
 
 #: For each room what it may import beside itself and BASE: whole rooms, or single modules as `room.module`.
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "job": set(),
+    "job_batch": set(),
     "endpoint": set(),
     "worker": set(),
     "project": set(),
@@ -34,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "delivery": {"store.protocol"},
     "insight": {"store.protocol"},
     "scaling": {"store.protocol", "fleet.protocol"},
-    "gateway": {"store.protocol", "insight"},
+    "gateway": {"store.protocol", "store.batch_protocol", "insight"},
     "examples": set(),
     "bench": {"insight"},
 }

@@ -10,6 +10,8 @@ from typing import Any, Literal
 #: RunPod's retention of results: 30 minutes after /run, 1 minute after /runsync (5 with a wait).
 RETENTION_ASYNC_S = 1800.0
 RETENTION_SYNC_S = 60.0
+#: For a batch RunPod names none: as long as a job of it may wait at most.
+RETENTION_BATCH_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Endpoint:
     fork_server_idle_s: float = 600.0
     retention_s: float = RETENTION_ASYNC_S
     retention_sync_s: float = RETENTION_SYNC_S
+    retention_batch_s: float = RETENTION_BATCH_S
     max_body_bytes: int = 10 * 1024 * 1024
     max_body_sync_bytes: int = 20 * 1024 * 1024
     env: dict[str, str] = field(default_factory=dict)

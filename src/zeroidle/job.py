@@ -107,7 +107,7 @@ class Job(Struct):
     beside it (s3Config). `output` is the raw JSON result, `error` the text of a failure. Times are Unix
     seconds. `attempt` counts hand-outs and fences a late worker: a report counts only when
     (id, worker_id, attempt) are the current ones and the job is in progress. `retain_s` is how long the ended job can
-    be asked for, where that is not the endpoint's setting.
+    be asked for, where that is not the endpoint's setting. `batch` is the id of the batch that it came with.
     """
 
     id: str
@@ -137,6 +137,7 @@ class Job(Struct):
     retain_s: float | None = None
     phases: list[Phase] = field(default_factory=list)
     seq: int = 0
+    batch: str | None = None
 
     @property
     def final(self) -> bool:

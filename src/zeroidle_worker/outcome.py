@@ -78,9 +78,7 @@ def generator_raised(exc: BaseException) -> Outcome:
         return raised(exc, "")
     trace = trace_text(exc)
     log_text(trace)
-    return Outcome(
-        failed("handler: %s \ntraceback: %s" % (_text(exc), trace)), refresh=isinstance(exc, MemoryError)
-    )
+    return Outcome(failed("handler: %s \ntraceback: %s" % (_text(exc), trace)), refresh=isinstance(exc, MemoryError))
 
 
 def _is_callers(exc: BaseException) -> bool:

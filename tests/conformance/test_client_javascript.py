@@ -53,9 +53,7 @@ def found(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with serving(tmp_path_factory.mktemp("plane")) as url:
         script = Path(__file__).parent / "client.mjs"
         module = package / json.loads((package / "package.json").read_text())["main"]
-        ran = subprocess.run(
-            ["node", str(script), str(module), url, KEY], capture_output=True, text=True, timeout=90
-        )
+        ran = subprocess.run(["node", str(script), str(module), url, KEY], capture_output=True, text=True, timeout=90)
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout)
 

@@ -66,13 +66,26 @@ OPERATIONS = {
     "metrics": "GET",
     "requests": "GET",
 }
+OF_BATCHES = (
+    ("batch", "POST"),
+    ("batch", "GET"),
+    ("batch/{batch}", "GET"),
+    ("batch/{batch}", "PUT"),
+    ("batch/{batch}/finalize", "POST"),
+    ("batch/{batch}/cancel", "POST"),
+    ("batch/{batch}/requests", "POST"),
+    ("batch/{batch}/requests", "GET"),
+    ("batch/{batch}/requests/{id}", "GET"),
+    ("batch/{batch}/requests/{id}", "PUT"),
+    ("batch/{batch}/requests/{id}", "DELETE"),
+)
 
 
-def fuzz(schema: Any, operation: str, mode: GenerationMode, examples: int) -> None:
+def fuzz(schema: Any, operation: str, mode: GenerationMode, examples: int, method: str = "") -> None:
     """Calls one route with what the document allows, or with what it does not."""
 
     @settings(max_examples=examples, deadline=None, phases=PHASES, suppress_health_check=QUIET, database=None)
-    @given(case=schema[f"/v2/echo/{operation}"][OPERATIONS[operation]].as_strategy(generation_mode=mode))
+    @given(case=schema[f"/v2/echo/{operation}"][method or OPERATIONS[operation]].as_strategy(generation_mode=mode))
     def call(case: Any) -> None:
         case.call_and_validate()
 
@@ -80,12 +93,22 @@ def fuzz(schema: Any, operation: str, mode: GenerationMode, examples: int) -> No
 
 
 def test_the_document_has_these_routes(untyped: Any) -> None:
-    assert set(untyped) == {f"/v2/echo/{operation}" for operation in OPERATIONS}
+    assert set(untyped) == {f"/v2/echo/{operation}" for operation in (*OPERATIONS, *(path for path, _ in OF_BATCHES))}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_the_document_allows_is_taken(untyped: Any, operation: str) -> None:
     fuzz(untyped, operation, GenerationMode.POSITIVE, 40)
+
+
+@pytest.mark.parametrize(("operation", "method"), OF_BATCHES)
+def test_what_the_document_allows_is_taken_of_batches(untyped: Any, operation: str, method: str) -> None:
+    fuzz(untyped, operation, GenerationMode.POSITIVE, 25, method)
+
+
+@pytest.mark.parametrize(("operation", "method"), OF_BATCHES[::3])
+def test_what_the_document_forbids_is_refused_of_batches(untyped: Any, operation: str, method: str) -> None:
+    fuzz(untyped, operation, GenerationMode.NEGATIVE, 25, method)
 
 
 @pytest.mark.parametrize("operation", ["run", "runsync", "status-sync/{id}", "stream/{id}", "requests"])
@@ -103,7 +126,11 @@ def test_jobs_keep_to_the_document_through_their_life(untyped: Any) -> None:
     machine = untyped.as_state_machine()
     machine.run(
         settings=settings(
-            max_examples=15, stateful_step_count=6, deadline=None, phases=PHASES, suppress_health_check=QUIET,
+            max_examples=15,
+            stateful_step_count=6,
+            deadline=None,
+            phases=PHASES,
+            suppress_health_check=QUIET,
             database=None,
         )
     )

@@ -47,8 +47,17 @@ def test_the_document_is_valid_and_its_references_lead_somewhere() -> None:
 def test_every_client_route_of_every_endpoint_is_there(tmp_path: Path) -> None:
     with running(tmp_path) as plane:
         found = plane.call("GET", "/openapi.json").json
-        operations = {f"/v2/{e}/{o}" for e in plane.endpoints for o in plane.api._routes}
-        assert {path.removesuffix("/{id}") for path in found["paths"]} == operations
+        single = {o for o in plane.api._routes if o != "batch"}
+        operations = {f"/v2/{e}/{o}" for e in plane.endpoints for o in single}
+        batches = {
+            (f"/v2/{e}/{o}", method)
+            for e in plane.endpoints
+            for o, methods in plane.api._batches._routes.items()
+            for method in methods
+        }
+        described = {(path, method.upper()) for path, methods in found["paths"].items() for method in methods}
+        assert {(path, method) for path, method in described if "/batch" in path} == batches
+        assert {path.removesuffix("/{id}") for path in found["paths"] if "/batch" not in path} == operations
         plane.endpoints["late"] = endpoint("late")
         assert "/v2/late/run" in plane.call("GET", "/openapi.json").json["paths"]
         assert plane.call("POST", "/openapi.json").status == 405

@@ -150,9 +150,7 @@ def test_health_counts_jobs_and_workers(plane: GatewayPlane) -> None:
     health = plane.call("GET", "/v2/idle/health").json
     assert set(health["jobs"]) == {"completed", "failed", "inProgress", "inQueue", "retried"}
     assert health["jobs"]["inQueue"] == 1
-    assert health["workers"] == dict.fromkeys(
-        ("idle", "initializing", "ready", "running", "throttled", "unhealthy"), 0
-    )
+    assert health["workers"] == dict.fromkeys(("idle", "initializing", "ready", "running", "throttled", "unhealthy"), 0)
     before = plane.call("GET", "/v2/echo/health").json["jobs"]["completed"]
     finished(plane, submit(plane, 1))
     health = plane.call("GET", "/v2/echo/health").json

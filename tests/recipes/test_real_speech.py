@@ -127,9 +127,7 @@ def built_in(recording: audio.Recording, text: str) -> list[tuple[str, int, int]
         return None
 
 
-def test_phone_times_agree_with_the_built_in_aligner(
-    clips: list[SpeechClip], heard: Heard, lexicon: Lexicon
-) -> None:
+def test_phone_times_agree_with_the_built_in_aligner(clips: list[SpeechClip], heard: Heard, lexicon: Lexicon) -> None:
     """Where both chose the same phones, half of all edges within 20 ms, and nearly all within 50 ms."""
     distances: list[int] = []
     compared = 0
@@ -169,8 +167,13 @@ def test_every_recording_of_the_package_can_be_assessed(testdata: Path, sphinx: 
 
 @pytest.mark.parametrize(
     ("said", "text", "expected", "heard_as"),
-    [("s ih ng k", "think", "TH", "S"), ("l eh dh er", "weather", "W", "L"), ("t ey b ax l", "cable", "K", "T"),
-     ("f aa dh er", "mother", "M", "F"), ("s ih t iy", "kitty", "K", "S")],
+    [
+        ("s ih ng k", "think", "TH", "S"),
+        ("l eh dh er", "weather", "W", "L"),
+        ("t ey b ax l", "cable", "K", "T"),
+        ("f aa dh er", "mother", "M", "F"),
+        ("s ih t iy", "kitty", "K", "S"),
+    ],
 )
 def test_a_wrong_sound_is_named(
     flite: None, tmp_path: Path, sphinx: Sphinx, lexicon: Lexicon, said: str, text: str, expected: str, heard_as: str

@@ -57,7 +57,11 @@ def test_queue_delay_stops_idle_workers_after_the_time_out() -> None:
 def test_request_count_is_the_documented_formula() -> None:
     policy = RequestCount(4)
     assert [policy.desired(view(queued=q, in_flight=f)).n for q, f in [(0, 0), (1, 0), (4, 0), (4, 1), (40, 0)]] == [
-        0, 1, 1, 2, 3,
+        0,
+        1,
+        1,
+        2,
+        3,
     ]
 
 

@@ -69,9 +69,9 @@ def arrivals(seed: int) -> Iterator[tuple[float, float]]:
             yield now, rng.expovariate(1 / 3)
 
 
-def run(seed: int, rule: Rule, limits: tuple[int, int], boot_s: float, came: Callable[[float], None]) -> list[
-    tuple[float, int]
-]:
+def run(
+    seed: int, rule: Rule, limits: tuple[int, int], boot_s: float, came: Callable[[float], None]
+) -> list[tuple[float, int]]:
     """n(t): the wanted number at each instant at which the rule was asked, until all is done and quiet."""
     world, trace = World(), []
     events: list[tuple[float, int, Ask | None]] = [(t, i, Ask(t, s)) for i, (t, s) in enumerate(arrivals(seed))]

@@ -27,7 +27,7 @@ class Ends:
     def ended(self, job: Job, before: Before) -> None:
         self.jobs.append(job)
 
-    def revived(self, job: Job) -> None:
+    def revived(self, job: Job, was: Status) -> None:
         pass
 
     def told(self, kind: Told, job: Job, worker_id: str | None) -> None:

@@ -39,9 +39,7 @@ def out(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) ->
     return capsys.readouterr().out
 
 
-def test_pull_prints_the_path_and_nothing_else_on_standard_output(
-    hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_prints_the_path_and_nothing_else_on_standard_output(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.repo("acme/tiny", model())
     path = Path(out(capsys, "pull", "hf:acme/tiny").strip())
     check(path, model())

@@ -38,8 +38,15 @@ def nothing_is_visible(volume: Volume) -> None:
         {"503": {"times": 8}},
         {"etag": {"times": 8}},
         {"sign_uses": 2},
-        {"reset": {"times": 3}, "stall": {"times": 3}, "short": {"times": 3}, "429": {"times": 3},
-         "503": {"times": 3}, "sign_uses": 3, "etag": {"times": 3}},
+        {
+            "reset": {"times": 3},
+            "stall": {"times": 3},
+            "short": {"times": 3},
+            "429": {"times": 3},
+            "503": {"times": 3},
+            "sign_uses": 3,
+            "etag": {"times": 3},
+        },
     ],
     ids=lambda f: "+".join(f),
 )
@@ -237,4 +244,3 @@ def test_a_hash_is_really_computed_over_what_lies_on_the_disk(hub: Hub, volume: 
     found = pull(volume, Weights("hf:acme/tiny"))
     for file in found.manifest.files:
         assert hashlib.sha256((found.path / file.path).read_bytes()).hexdigest() == file.sha256
-

@@ -129,4 +129,3 @@ def test_a_record_that_is_not_there(hub: Hub, volume: Volume, monkeypatch: pytes
     monkeypatch.setenv("ZEROIDLE_ZENODO_URL", f"{hub.url}/web")
     with pytest.raises(SourceError, match="Zenodo record 8"):
         pull(volume, Weights("zenodo:8"))
-

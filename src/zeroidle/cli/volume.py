@@ -26,9 +26,7 @@ _SOURCE = "hf:ORG/REPO@REVISION, https://HOST/FILE#sha256=HEX, s3://BUCKET/PREFI
 
 def add_volume(parser: argparse.ArgumentParser) -> None:
     """The arguments of all `zeroidle volume ...`."""
-    actions = parser.add_subparsers(
-        metavar="pull|lock|upgrade|ls|du|verify|gc|adopt|export|import|env", required=True
-    )
+    actions = parser.add_subparsers(metavar="pull|lock|upgrade|ls|du|verify|gc|adopt|export|import|env", required=True)
     pulled = actions.add_parser("pull", help="fetch weights and check them; does nothing when they are there")
     _add_sources(pulled)
     pulled.add_argument("--upgrade", action="store_true", help="look up moving revisions anew")
@@ -192,4 +190,3 @@ def _change_json(change: lockfile.Change) -> dict[str, object]:
         "files": [{"path": path, "what": what} for what, path in change.names],
         "size_bytes": change.new.size_bytes,
     }
-

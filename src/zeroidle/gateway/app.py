@@ -14,7 +14,7 @@ from zeroidle.gateway.refusal import refusal
 
 _CORS = {"access-control-allow-origin": "*", "access-control-expose-headers": "retry-after", "vary": "origin"}
 _PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
+    "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "access-control-allow-headers": "authorization, content-type, idempotency-key, x-request-id",
     "access-control-max-age": "600",
 }

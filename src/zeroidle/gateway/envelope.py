@@ -8,13 +8,15 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from zeroidle.errors import RequestError
 from zeroidle.job import Payload, Policy, Spooled
+
+_T = TypeVar("_T")
 
 _MAX_WEBHOOK_CHARS = 2048
 _BLOCK_BYTES = 1 << 20
@@ -47,7 +49,18 @@ class _Envelope(msgspec.Struct):
     s3Config: msgspec.Raw = msgspec.Raw()
 
 
+class _Envelopes(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch's requests, and what can be said when it is made. A key that is not known is a slip: it would make an
+    empty batch."""
+
+    requests: list[_Envelope] = []
+    name: str | None = None
+    webhook: str | None = None
+
+
 _decoder = msgspec.json.Decoder(_Envelope)
+_batch_decoder = msgspec.json.Decoder(_Envelopes)
+_list_decoder = msgspec.json.Decoder(list[_Envelope])
 _NO_POLICY = Policy()
 
 
@@ -58,6 +71,33 @@ class Submission(NamedTuple):
     policy: Policy
     webhook: str | None
     envelope: bytes | None
+
+
+class Submissions(NamedTuple):
+    """Requests of a batch, checked, with the name and the webhook of the batch itself."""
+
+    requests: list[Submission]
+    name: str | None = None
+    webhook: str | None = None
+
+
+def read_many(body: bytes) -> Submissions:
+    """The requests in a body: an array of what /run takes, or an object that has it as `requests`. Raises
+    RequestError with one sentence, which names the request that is wrong."""
+    _check_utf8(iter((body,)))
+    if body.lstrip(b" \t\r\n")[:1] == b"[":
+        batch = _Envelopes(_decoded(body, _list_decoder))
+    else:
+        batch = _decoded(body, _batch_decoder)
+    if batch.webhook:
+        _check_webhook(batch.webhook)
+    submissions: list[Submission] = []
+    for n, envelope in enumerate(batch.requests):
+        try:
+            submissions.append(_submission(envelope, _unmarked(_with_input(envelope))))
+        except RequestError as exc:
+            raise RequestError(f"requests[{n}]: {exc.message}") from exc
+    return Submissions(submissions, batch.name, batch.webhook or None)
 
 
 def read_small(body: bytes) -> Submission:
@@ -108,9 +148,21 @@ def _keep_input(fd: int, data: mmap.mmap, envelope: _Envelope, path: Path) -> tu
 
 def _decode(body: bytes | mmap.mmap) -> _Envelope:
     """The envelope, whose raw values may hold marks (`_unmarked`). Raises RequestError."""
+    envelope = _decoded(body, _decoder)
+    _with_input(envelope)
+    return envelope
+
+
+def _with_input(envelope: _Envelope) -> msgspec.Raw:
+    if not memoryview(envelope.input):
+        raise RequestError('The body has no "input"; send {"input": ...}.')
+    return envelope.input
+
+
+def _decoded(body: bytes | mmap.mmap, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
         try:
-            envelope = _decoder.decode(body)
+            return decoder.decode(body)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
@@ -119,7 +171,7 @@ def _decode(body: bytes | mmap.mmap) -> _Envelope:
             marked = _marked(body)
             if marked is None:
                 raise
-            envelope = _decoder.decode(marked)
+            return decoder.decode(marked)
     except msgspec.ValidationError as exc:
         hint = "; policy takes executionTimeout, ttl and lowPriority" if "$.policy" in str(exc) else ""
         raise RequestError(f"The request is not as it should be: {exc}{hint}.") from exc
@@ -132,9 +184,6 @@ def _decode(body: bytes | mmap.mmap) -> _Envelope:
         ) from exc
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.") from exc
-    if not memoryview(envelope.input):
-        raise RequestError('The body has no "input"; send {"input": ...}.')
-    return envelope
 
 
 def _marked(body: bytes | mmap.mmap) -> bytearray | mmap.mmap | None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from msgspec import Struct, field
 
+from zeroidle.errors import RequestError
 from zeroidle.job import Spooled
 
 
@@ -34,6 +35,18 @@ class Request(Struct, eq=False):
             return None
         values = parse_qs(self.query, keep_blank_values=True).get(name)
         return values[-1] if values else None
+
+    def integer(self, name: str, bounds: tuple[int, int]) -> int | None:
+        """A whole number of the query, or None without it. Raises RequestError."""
+        text = self.param(name)
+        if text is None:
+            return None
+        low, high = bounds
+        digits = text.removeprefix("-")
+        value = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+        if value is None or not low <= value <= high:
+            raise RequestError(f"{name} is {text[:100]!r}; it must be a whole number from {low} to {high}.")
+        return value
 
 
 class Spliced(Struct, frozen=True):

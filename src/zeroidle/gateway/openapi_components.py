@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zeroidle.gateway.batch_api import MAX_OFFSET
 from zeroidle.gateway.runpod_api import (
     DEFAULT_STREAM_WAIT_MS,
     DEFAULT_WAIT_MS,
@@ -13,6 +14,7 @@ from zeroidle.gateway.runpod_api import (
     WAIT_MS,
 )
 from zeroidle.job import EXECUTION_TIMEOUT_MS, TTL_MS, Status
+from zeroidle.job_batch import BatchStatus
 
 Json = dict[str, Any]
 
@@ -40,7 +42,58 @@ _WORKERS = _object(
 )
 _JOBS = _object(counted := ["completed", "failed", "inProgress", "inQueue", "retried"], dict.fromkeys(counted, _COUNT))
 
+#: A job of a batch: what /status answers, and before it is finalized DRAFT.
+_BATCH_JOB: Json = {
+    "type": "object",
+    "required": ["id", "status"],
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"enum": [*_STATES, "DRAFT"]},
+        "delayTime": _MILLISECONDS,
+        "executionTime": _MILLISECONDS,
+        "output": {},
+        "error": {"type": "string"},
+        "workerId": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
+
 SCHEMAS: Json = {
+    "Batch": _object(
+        [
+            "id",
+            "status",
+            "requestTotal",
+            "requestInProgress",
+            "requestCompleted",
+            "requestFailed",
+            "requestCancelled",
+            "createdAt",
+        ],
+        {
+            "id": {"type": "string"},
+            "name": {"type": "string"},
+            "status": {"enum": [str(status) for status in BatchStatus]},
+            "requestTotal": _COUNT,
+            "requestInProgress": _COUNT,
+            "requestCompleted": _COUNT,
+            "requestFailed": {**_COUNT, "description": "FAILED or TIMED_OUT."},
+            "requestCancelled": _COUNT,
+            "createdAt": {**_COUNT, "description": "Unix time in milliseconds, as all times of a batch."},
+            "finalizedAt": _COUNT,
+            "endedAt": {**_COUNT, "description": "When the last of its jobs ended; not there before."},
+        },
+    ),
+    "Batches": _object(["batches"], {"batches": {"type": "array", "items": ref("schemas", "Batch")}}),
+    "BatchRequests": _object(
+        ["requests", "total"],
+        {
+            "requests": {"type": "array", "items": _BATCH_JOB},
+            "total": {**_COUNT, "description": "How many the batch has."},
+            "next": {**_COUNT, "description": "Give it as `offset` to see the following ones."},
+        },
+    ),
+    "BatchRequest": _object(["input", "request"], {"input": {}, "request": _BATCH_JOB}),
     "Error": _object(["error"], {"error": {"type": "string", "description": "What happened and what to do."}}),
     "JobState": _object(["id", "status"], {"id": {"type": "string"}, "status": {"enum": _STATES}}),
     "Job": _object(
@@ -108,6 +161,16 @@ def _wait(bounds: tuple[int, int], default: int) -> Json:
 
 
 PARAMETERS: Json = {
+    "batch": {
+        "name": "batch",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+        "description": "A batch's id.",
+    },
+    "offset": _query(
+        "offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}, "How many to pass over."
+    ),
     "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
     "key": {
         "name": "Idempotency-Key",

@@ -1,4 +1,4 @@
-"""RunPod's client API: run, runsync, status, stream, cancel, retry, purge-queue, health, metrics, requests."""
+"""RunPod's client API: run, runsync, status, stream, cancel, retry, purge-queue, health, metrics, requests, batch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound, RequestError
 from zeroidle.gateway import answers
+from zeroidle.gateway.batch_api import BatchApi
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
 from zeroidle.gateway.idempotency import check_same
 from zeroidle.gateway.limits import Limits
@@ -20,6 +21,7 @@ from zeroidle.gateway.quick_api import QuickApi
 from zeroidle.gateway.reply import failure
 from zeroidle.gateway.submission import Check, Reader, Upload, job_of
 from zeroidle.job import Job, JobIds, Status
+from zeroidle.store.batch_protocol import BatchStore
 from zeroidle.store.protocol import ClientStore, ClockStore
 from zeroidle.worker import Registry
 
@@ -34,9 +36,10 @@ _MAX_SEQ = 2**63 - 1
 
 _READ = ("GET", "HEAD", "POST")
 _WRITE = ("POST",)
+_ANY = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
-class Store(ClientStore, ClockStore, Protocol):
+class Store(ClientStore, BatchStore, ClockStore, Protocol):
     """What this API needs of the store."""
 
     spool: Path
@@ -52,7 +55,7 @@ class _Call(NamedTuple):
 
 class _Route(Struct, frozen=True):
     methods: tuple[str, ...]
-    takes_id: bool
+    takes_id: bool | None  # None: as may be
     run: Callable[[_Call], Awaitable[Response]]
 
 
@@ -79,6 +82,7 @@ class RunpodApi:
         self._registry = registry
         self._limits = limits or Limits()
         self._ids = JobIds()
+        self._batches = BatchApi(store, self.reader)
         #: The short way for what is plain.
         self.quick = QuickApi(store, endpoints, self.reader, self._ids, DEFAULT_WAIT_MS / 1000).answer
         self._routes = {
@@ -93,6 +97,7 @@ class RunpodApi:
             "health": _Route(_READ, False, self._health),
             "metrics": _Route(_READ, False, self._metrics),
             "requests": _Route(_READ, False, self._requests),
+            "batch": _Route(_ANY, None, self._batch),
         }
 
     async def handle(self, request: Request) -> Response:
@@ -100,7 +105,7 @@ class RunpodApi:
         name, operation, job_id = _split(request.path)
         endpoint = self._endpoint(name)
         route = self._routes.get(operation)
-        if route is None or bool(job_id) != route.takes_id:
+        if route is None or route.takes_id not in (None, bool(job_id)):
             raise NotFound(self._no_such_route(operation, job_id))
         if request.method not in route.methods:
             allow = ", ".join(route.methods)
@@ -117,8 +122,10 @@ class RunpodApi:
 
     def admit(self, request: Request) -> int:
         """How many bytes a request's body may have, before it goes to disk. Raises NotFound."""
-        name, operation, _ = _split(request.path)
+        name, operation, rest = _split(request.path)
         endpoint = self._endpoint(name)
+        if operation == "batch" and request.method in ("POST", "PUT") and not rest.endswith(("finalize", "cancel")):
+            return endpoint.max_body_bytes
         if request.method == "POST" and operation in ("run", "runsync"):
             return _max_bytes(endpoint, operation == "runsync")
         return LARGE_BYTES - 1
@@ -201,7 +208,7 @@ class RunpodApi:
         return self._found(await self._store.wait(call.endpoint.name, call.job_id, wait_s), call.job_id)
 
     async def _stream(self, call: _Call) -> Response:
-        start = _integer(call.request, "start", (0, _MAX_SEQ))
+        start = call.request.integer("start", (0, _MAX_SEQ))
         wait_s = _wait_s(call.request, STREAM_WAIT_MS, DEFAULT_STREAM_WAIT_MS)
         found = await self._store.read_stream(call.endpoint.name, call.job_id, start, wait_s)
         if found is None:
@@ -212,8 +219,8 @@ class RunpodApi:
         wanted = call.request.param("status")
         if wanted is not None and wanted not in Status.__members__:
             raise RequestError(f"status is {wanted[:100]!r}; it must be one of {', '.join(Status)}.")
-        limit = _integer(call.request, "limit", (1, MAX_LISTED)) or 100
-        before = _integer(call.request, "before", (0, _MAX_SEQ))
+        limit = call.request.integer("limit", (1, MAX_LISTED)) or 100
+        before = call.request.integer("before", (0, _MAX_SEQ))
         status = Status(wanted) if wanted is not None else None
         jobs = await self._store.list_jobs(call.endpoint.name, status, limit, before)
         return Response(200, answers.requests_body(jobs, limit))
@@ -224,6 +231,9 @@ class RunpodApi:
 
     async def _metrics(self, call: _Call) -> Response:
         return Response(200, answers.metrics_body(self._registry.of(call.endpoint.name)))
+
+    async def _batch(self, call: _Call) -> Response:
+        return await self._batches.answer(call.request, call.endpoint, call.job_id)
 
     # Changing
 
@@ -256,20 +266,7 @@ def _max_bytes(endpoint: Endpoint, sync: bool) -> int:
     return endpoint.max_body_sync_bytes if sync else endpoint.max_body_bytes
 
 
-def _integer(request: Request, name: str, bounds: tuple[int, int]) -> int | None:
-    """An integer of the query, or None without one. Raises RequestError."""
-    text = request.param(name)
-    if text is None:
-        return None
-    low, high = bounds
-    digits = text.removeprefix("-")
-    value = int(text) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-    if value is None or not low <= value <= high:
-        raise RequestError(f"{name} is {text[:100]!r}; it must be a whole number from {low} to {high}.")
-    return value
-
-
 def _wait_s(request: Request, bounds: tuple[int, int], default_ms: int) -> float:
     """The `wait` of the query, given in milliseconds, in seconds."""
-    wait_ms = _integer(request, "wait", bounds)
+    wait_ms = request.integer("wait", bounds)
     return (default_ms if wait_ms is None else wait_ms) / 1000

@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import RequestError, TooLarge
 from zeroidle.gateway.body import LARGE_BYTES, remove_file
-from zeroidle.gateway.envelope import Submission, read_large, read_small
+from zeroidle.gateway.envelope import Submission, read_large, read_many, read_small
 from zeroidle.gateway.message import Request
-from zeroidle.job import Job, Payload, Policy, Spooled
+from zeroidle.job import Job, JobIds, Payload, Policy, Spooled, read_payload
 
 #: Looks at the raw JSON of an input and raises RequestError when it does not fit the endpoint's schema. It is called on
 #: the loop for a small input and in a thread for a large one, which is a map of its file.
@@ -45,10 +46,42 @@ def job_of(submission: Submission, endpoint: Endpoint, job_id: str, sync: bool, 
     )
 
 
+def drafts_of(submissions: list[Submission], endpoint: Endpoint) -> list[Job]:
+    """The requests of a batch, which become jobs when it is finalized. May be called in a thread."""
+    now, ids = time.time(), JobIds(max(1, len(submissions)))
+    return [
+        Job(
+            id=ids.new(),
+            endpoint=endpoint.name,
+            input=one.input,
+            policy=one.policy,
+            created_at=now,
+            queued_at=now,
+            webhook=one.webhook,
+            envelope=one.envelope,
+        )
+        for one in submissions
+    ]
+
+
+class Drafts(NamedTuple):
+    """New requests of a batch, with the name and the webhook of the batch itself."""
+
+    jobs: list[Job]
+    name: str | None
+    webhook: str | None
+
+
 class UnsupportedBody(RequestError):
     """The body has an encoding or a type that is not taken here; send JSON."""
 
     http_status = 415
+
+
+#: One call adds at most so many requests to a batch: they are taken together, and meanwhile nothing else is.
+MAX_AT_ONCE = 10_000
+#: A batch's body up to this size is read on the loop.
+_SMALL_BYTES = 16 * 1024
 
 
 class Reader:
@@ -96,6 +129,46 @@ class Reader:
         if isinstance(body, Spooled):
             return await self._in_thread(request, partial(self._read_large, endpoint, body, check))
         return self._read_small(endpoint, body)
+
+    async def read_many(self, endpoint: Endpoint, request: Request) -> Drafts:
+        """The requests of a batch in a request's body, which may be empty. Raises RequestError."""
+        body, headers = request.body, request.headers
+        size_bytes = len(body) if isinstance(body, bytes) else body.size_bytes
+        if size_bytes > endpoint.max_body_bytes:
+            raise TooLarge(
+                f"The body has {size_bytes} bytes; {request.path} takes at most {endpoint.max_body_bytes}: send the "
+                "requests in several calls."
+            )
+        if headers.get("content-encoding", "").lower() not in ("", "identity"):
+            raise UnsupportedBody(
+                f"The body is encoded as {headers['content-encoding'][:50]!r}; send it without Content-Encoding."
+            )
+        if isinstance(body, bytes) and len(body) < _SMALL_BYTES:
+            return self._read_many(endpoint, body)
+        try:
+            return await asyncio.to_thread(self._read_many, endpoint, body)
+        finally:
+            self._remove(body)
+            request.body = b""
+
+    def _read_many(self, endpoint: Endpoint, body: Payload) -> Drafts:
+        data = read_payload(body, self.spool)
+        if not data.strip():
+            return Drafts([], None, None)
+        submissions = read_many(data)
+        if len(submissions.requests) > MAX_AT_ONCE:
+            raise RequestError(
+                f"There are {len(submissions.requests)} requests in the body; one call takes {MAX_AT_ONCE}: send them "
+                "in several calls."
+            )
+        if endpoint.input_schema is not None and self.check is not None:
+            for n, one in enumerate(submissions.requests):
+                assert isinstance(one.input, bytes)
+                try:
+                    _checked(self.check, endpoint, one.input)
+                except RequestError as exc:
+                    raise RequestError(f"requests[{n}]: {exc.message}") from exc
+        return Drafts(drafts_of(submissions.requests, endpoint), submissions.name, submissions.webhook)
 
     async def _in_thread(self, request: Request, work: Callable[[], Submission]) -> Submission:
         """Works on a large body. Its file is ours from here on: the thread goes on when the client has gone away."""

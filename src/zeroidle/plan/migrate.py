@@ -276,4 +276,3 @@ def _handlers(instructions: list[Instruction]) -> Iterator[str]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "service"
-

@@ -121,9 +121,7 @@ def _script(command: Command, path: str, variables: dict[str, str], read: Reader
                 command.note = command.note or inner.note
 
 
-def _python(
-    command: Command, words: list[str], variables: dict[str, str], read: Reader, heredocs: list[str]
-) -> None:
+def _python(command: Command, words: list[str], variables: dict[str, str], read: Reader, heredocs: list[str]) -> None:
     code: str | None = None
     name, rest = "", words[1:]
     if words[:1] == ["-c"] and len(words) > 1:

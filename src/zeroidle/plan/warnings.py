@@ -52,9 +52,7 @@ def _dead_variables(lines: list[str]) -> Iterator[Warning]:
         dead = DEAD.get(name)
         if dead is not None:
             instead = f"set {dead.instead} instead ({dead.reason})" if dead.instead else dead.reason
-            yield Warning(
-                "dead-variable", number, f"{name} does nothing: {dead.library} does not read it; {instead}."
-            )
+            yield Warning("dead-variable", number, f"{name} does nothing: {dead.library} does not read it; {instead}.")
 
 
 def _ignored_cache(lines: list[str]) -> Iterator[Warning]:

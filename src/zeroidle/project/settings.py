@@ -209,6 +209,15 @@ SETTINGS: tuple[Setting, ...] = (
         '"60s"',
     ),
     Setting(
+        "retention_batch",
+        ("retention_batch_s",),
+        values.duration(1, 3650 * DAY_S),
+        "duration, 1s to 3650d",
+        "7d",
+        "How long the result of a job of a batch is kept after its end.",
+        '"30d"',
+    ),
+    Setting(
         "max_body",
         ("max_body_bytes",),
         values.size(1024, 5 << 30),

@@ -32,11 +32,19 @@ class Base:
         self._hatch = Hatch(self._state)
         self._claims: set[asyncio.Future[Any]] = set()
         self._changes.on_restored = self._hatch.serve
+        self._loading: dict[str, asyncio.Future[None]] = {}  # batches on their way from the file to the queue
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._open = False
 
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("The job store is closed.")
+
+    async def _loaded(self, batch_id: str | None = None) -> None:
+        """Waits until a batch that is being finalized is in the queue; without an id, until all are."""
+        for id_, future in list(self._loading.items()):
+            if batch_id is None or batch_id == id_:
+                await asyncio.shield(future)
 
     def _keep(self, payload: Payload) -> Payload:
         """A large payload as a durable file. Blocks."""

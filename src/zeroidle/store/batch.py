@@ -17,8 +17,9 @@ _GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512
 
 class Batch(Struct, eq=False):
     """Rows by table. The four lists of jobs differ in which columns they write: Python binds a NULL dearly, so
-    what is frequent has a statement without any. `forget`, `revived` and `forget_deliveries` are JSON arrays of what
-    is removed; `files` go when the commit is durable."""
+    what is frequent has a statement without any. `forget`, `revived`, `forget_deliveries` and `forget_job_batches`
+    are JSON arrays of what is removed; `files` go when the commit is durable. `drafts`, `finalized`, `abandoned` and
+    `job_batches` are of batches of jobs, which share no more than the word with this one."""
 
     waiting: list[Row] = field(default_factory=list)
     new_ended: list[Row] = field(default_factory=list)
@@ -37,6 +38,11 @@ class Batch(Struct, eq=False):
     forget_deliveries: str | None = None
     keep_workers: int | None = None
     files: list[str] = field(default_factory=list)
+    drafts: list[Row] = field(default_factory=list)
+    finalized: list[Row] = field(default_factory=list)
+    abandoned: list[Row] = field(default_factory=list)
+    job_batches: list[Row] = field(default_factory=list)
+    forget_job_batches: str | None = None
 
 
 class BatchWriter:
@@ -69,9 +75,15 @@ class BatchWriter:
             ("delete_outputs", batch.revived),
             ("delete_chunks", batch.revived),
             ("delete_deliveries", batch.forget_deliveries),
+            ("delete_batches", batch.forget_job_batches),
         ):
             if which is not None:
                 run(self._queries[name], (which,))
+        self._write_grouped("insert_draft", batch.drafts)
+        for row in batch.finalized:
+            run(self._queries["finalize_drafts"], row)
+        for row in batch.abandoned:
+            run(self._queries["cancel_drafts"], row)
         self._write_grouped("insert_waiting", batch.waiting)
         self._write_grouped("insert_ended", batch.new_ended)
         self._write_grouped("upsert_job", batch.jobs)
@@ -84,6 +96,7 @@ class BatchWriter:
             ("upsert_counter", batch.counters),
             ("upsert_delivery", batch.deliveries),
             ("upsert_worker", batch.workers),
+            ("upsert_batch", batch.job_batches),
         ):
             if rows:
                 self._db.executemany(self._queries[name], rows)

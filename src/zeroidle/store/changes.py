@@ -12,6 +12,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError
 from zeroidle.job import Job, Phase, Spooled, Status
 from zeroidle.store.batch import Batch
+from zeroidle.store.batch_records import BatchRecords
 from zeroidle.store.group import Done, Group
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
@@ -19,6 +20,7 @@ from zeroidle.store.protocol import EVENT_KINDS, Delivery, EventKind, JobEvent, 
 from zeroidle.store.recent import Recent
 from zeroidle.store.rows import (
     delivery_row,
+    draft_row,
     ended_row,
     job_row,
     new_ended_row,
@@ -51,6 +53,7 @@ class Changes:
 
     def __init__(self, endpoints: Mapping[str, Endpoint], journal: Journal, spool: Spool) -> None:
         self.state = State(endpoints, self)
+        self.batches = BatchRecords(self.state)
         self.recent = Recent()
         self.keys: dict[tuple[str, str], Job] = {}
         self.webhook_bodies: dict[int, Spooled] = {}
@@ -91,6 +94,8 @@ class Changes:
         group.undo.append(("ended", job, before))
         group.ended.append((job, job.worker_id if before.status is Status.IN_PROGRESS else None))
         group.counters.add(job.endpoint)
+        if job.batch is not None:
+            self.batches.ended(group, job)
         if job.webhook is not None:
             body = self.webhook_bodies.pop(job.seq, None)
             if body is not None:
@@ -100,10 +105,12 @@ class Changes:
         group.dirty = True
         self._lazily()
 
-    def revived(self, job: Job) -> None:
-        """A job that had ended is in the queue again."""
+    def revived(self, job: Job, was: Status) -> None:
+        """A job that had ended as `was` is in the queue again."""
         self.recent.pop(job.endpoint, job.id)
         group = self._group
+        if job.batch is not None:
+            self.batches.revived(group, job, was)
         group.jobs[job.seq] = job
         group.undo.append(("revived", job, None))
         group.revived.add(job.seq)
@@ -199,6 +206,11 @@ class Changes:
         self._group.files.extend(files)
         self._group.dirty = True
 
+    def draft(self) -> Group:
+        """The group of now, for who changes batches; `durable` covers it."""
+        self._group.dirty = True
+        return self._group
+
     # Waiting
 
     def when_durable(self, done: Done, everything: bool = False) -> None:
@@ -279,6 +291,10 @@ class Changes:
             batch.counters.append((name, queue.completed, queue.failed, queue.retried))
         batch.deliveries = [delivery_row(delivery) for delivery in group.deliveries.values()]
         batch.workers = list(group.workers.values())
+        batch.drafts = [draft_row(job, ttl_s, batch.bodies) for job, ttl_s in group.drafts]
+        batch.finalized, batch.abandoned = group.finalized, group.abandoned
+        batch.job_batches = self.batches.rows(group)
+        batch.forget_job_batches = json.dumps(group.forget_batches) if group.forget_batches else None
         batch.forget = json.dumps(group.forget) if group.forget else None
         batch.revived = json.dumps(list(group.revived)) if group.revived else None
         batch.forget_deliveries = json.dumps(group.forget_deliveries) if group.forget_deliveries else None
@@ -307,6 +323,8 @@ class Changes:
         endpoint = self.state.endpoint(job.endpoint)
         if job.retain_s is not None:
             return job.finished_at + job.retain_s
+        if job.batch is not None:
+            return job.finished_at + endpoint.retention_batch_s
         return job.finished_at + (endpoint.retention_sync_s if job.sync else endpoint.retention_s)
 
     def _done(self, error: StoreError | None) -> None:
@@ -360,6 +378,7 @@ class Changes:
                 self._drop_key(job)
                 if kind == "revived":
                     self.state.queue(job.endpoint).retried -= 1
+        self.batches.take_back(later, failed)
         live = self.state.live
         self._touched = {seq: job for seq, job in self._touched.items() if seq in live}
         for group in (failed, later):

@@ -114,7 +114,11 @@ class ClientSide(Base):
             with suppress(StoreError):  # then the end was taken back
                 await self._changes.durable()
         now = time.time()
-        return self._changes.recent.get(endpoint, job_id, now) or self._reader.job(endpoint, job_id, now)
+        job = self._changes.recent.get(endpoint, job_id, now) or self._reader.job(endpoint, job_id, now)
+        if job is None or job.batch not in self._loading:
+            return job
+        await self._loaded(job.batch)
+        return await self.get(endpoint, job_id)
 
     async def wait(self, endpoint: str, job_id: str, timeout_s: float) -> Job | None:
         """Like `get`, but first waits until the job is final, at most `timeout_s`."""
@@ -150,6 +154,7 @@ class ClientSide(Base):
     async def purge(self, endpoint: str) -> int:
         """Cancels every queued job of the endpoint; answers how many."""
         self._check_open()
+        await self._loaded()
         jobs = self._state.purge(endpoint, time.time())
         if jobs:
             await self._changes.durable()

@@ -10,7 +10,7 @@ from pathlib import Path
 from zeroidle.errors import StoreError, StoreFull
 
 #: Kept in the file's header; a file with a higher number was made by a later ZeroIdle.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x5A69646C  # "Zidl"
 
 _HERE = Path(__file__).parent
@@ -46,21 +46,19 @@ def prepare(path: Path) -> None:
             db.execute("PRAGMA journal_mode = WAL")
             if new:  # one that is ready is not written to: its disk may be full
                 db.execute("PRAGMA synchronous = FULL")
-                db.executescript(f"BEGIN; {(_HERE / 'schema.sql').read_text('utf-8')}; COMMIT")
+                schema = (_HERE / "schema.sql").read_text("utf-8")
+                db.executescript(f"BEGIN; {_older(db)} {schema}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            _make_last_batch(db)
         finally:
             db.close()
     except (sqlite3.Error, OSError) as exc:
         raise explain(exc, path) from exc
 
 
-def _make_last_batch(db: sqlite3.Connection) -> None:
-    """Files of the first weeks have no such table. One that is ready is not written to."""
-    db.execute("CREATE TABLE IF NOT EXISTS last_batch (n INTEGER NOT NULL)")
-    if not db.execute("SELECT count(*) FROM last_batch").fetchone()[0]:
-        db.execute("INSERT INTO last_batch VALUES (0)")
+def _older(db: sqlite3.Connection) -> str:
+    """What the schema cannot say to a file of an earlier version: tables that are there stay as they are."""
+    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('job')")}
+    return "ALTER TABLE job ADD COLUMN batch TEXT;" if columns and "batch" not in columns else ""
 
 
 def last_batch(db: sqlite3.Connection) -> int:
@@ -77,7 +75,7 @@ def _make(path: Path) -> None:
 
 
 def _is_new(db: sqlite3.Connection, path: Path) -> bool:
-    """Whether the schema is still to be made. Raises StoreError when the file is somebody else's."""
+    """Whether the schema is an earlier one or still to be made. Raises StoreError when the file is not ours."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StoreError(

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from zeroidle.errors import StoreError
 from zeroidle.job import Job
+from zeroidle.job_batch import JobBatch
 from zeroidle.store.protocol import Delivery
 from zeroidle.store.rows import Row
 from zeroidle.store.state import Before
@@ -18,7 +19,9 @@ Done = Callable[[StoreError | None], None]
 
 
 class Group(Struct, eq=False):
-    """The changes of one commit. `undo` tells in order what to take back when it fails, `waiters` hear how it went."""
+    """The changes of one commit. `undo` tells in order what to take back when it fails, `waiters` hear how it went.
+    `drafts` are new requests of batches with the seconds that they may wait; `batches_before` are the records of
+    batches that change, as they were (None: not there)."""
 
     jobs: dict[int, Job] = field(default_factory=dict)
     new: set[int] = field(default_factory=set)
@@ -36,6 +39,11 @@ class Group(Struct, eq=False):
     forget_deliveries: list[str] = field(default_factory=list)
     keep_workers: int | None = None
     files: list[str] = field(default_factory=list)
+    drafts: list[tuple[Job, float]] = field(default_factory=list)
+    finalized: list[Row] = field(default_factory=list)
+    abandoned: list[Row] = field(default_factory=list)
+    batches_before: dict[str, JobBatch | None] = field(default_factory=dict)
+    forget_batches: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     waiters: list[Done] = field(default_factory=list)
     dirty: bool = False

@@ -36,7 +36,7 @@ class Hatch:
     def serve(self, endpoint: str) -> None:
         """Hands queued jobs to those who wait, soon."""
         queue = self._state.queues.get(endpoint)
-        if queue is None or not queue.waiters or not (queue.high or queue.low):
+        if queue is None or not queue.waiters or not queue.waiting:
             return
         if endpoint not in self._serving:
             self._soon(endpoint)

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from zeroidle.errors import StoreError
 from zeroidle.job import Job, Payload, Phase, Status
+from zeroidle.store.batch_protocol import BatchStore
 
 
 class Waiter(Struct, eq=False):
@@ -267,7 +268,7 @@ class LedgerStore(Protocol):
         """Name to digest."""
 
 
-class Store(ClientStore, WorkerStore, ClockStore, LedgerStore, Protocol):
+class Store(ClientStore, BatchStore, WorkerStore, ClockStore, LedgerStore, Protocol):
     """Everything, plus its life."""
 
     async def open(self) -> None:

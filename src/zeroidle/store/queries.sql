@@ -9,6 +9,33 @@ INSERT INTO job (
 )
 SELECT *, 'IN_QUEUE', 0, 0, 0, 0, 0 FROM (VALUES {rows}) WHERE column1 IS NOT NULL
 
+-- name: insert_draft
+-- Writes requests of a batch; '' stands for no options and no envelope, expires_at holds how long they may wait.
+INSERT INTO job (
+  seq, id, endpoint, created_at, expires_at, batch, options, envelope, input,
+  queued_at, status, lease_until, attempt, losses, chunks, chunks_read, phases
+)
+SELECT
+  column1, column2, column3, column4, column5, column6, nullif(column7, ''), nullif(column8, ''), column9,
+  column4, 'DRAFT', 0, 0, 0, 0, 0, '[]'
+FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+
+-- name: finalize_drafts
+-- Puts the requests of a batch (?1) in the queue.
+UPDATE job SET status = 'IN_QUEUE', queued_at = ?2, expires_at = ?2 + expires_at, phases = ?3
+WHERE batch = ?1 AND status = 'DRAFT'
+
+-- name: cancel_drafts
+-- Ends the requests of a batch (?1) that was never finalized.
+UPDATE job SET status = 'CANCELLED', finished_at = ?2, forget_at = ?3, expires_at = ?2 + expires_at
+WHERE batch = ?1 AND status = 'DRAFT'
+
+-- name: upsert_batch
+-- Inserts or replaces a batch's record.
+REPLACE INTO batch (
+  id, endpoint, name, webhook, status, created_at, finalized_at, ended_at, total, completed, failed, cancelled
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- name: insert_ended
 -- Writes new jobs that have ended well before they were written at all; -1 stands for no log range.
 INSERT INTO job (
@@ -106,6 +133,10 @@ DELETE FROM chunk WHERE seq IN (SELECT value FROM json_each(?))
 -- Removes webhook deliveries (a JSON array of their ids).
 DELETE FROM delivery WHERE id IN (SELECT value FROM json_each(?))
 
+-- name: delete_batches
+-- Removes records of batches (a JSON array of their ids).
+DELETE FROM batch WHERE id IN (SELECT value FROM json_each(?))
+
 -- name: delete_old_workers
 -- Keeps the newest records of workers that are gone.
 DELETE FROM worker WHERE state = 'gone' AND id NOT IN (SELECT id FROM worker ORDER BY started_at DESC LIMIT ?)
@@ -118,7 +149,7 @@ UPDATE last_batch SET n = ?
 -- One job with its payloads.
 SELECT job.*, i.data AS input_data, o.data AS output_data FROM job
 LEFT JOIN body i ON i.key = 2 * job.seq LEFT JOIN body o ON o.key = 2 * job.seq + 1
-WHERE job.id = ? AND job.endpoint = ?
+WHERE job.id = ? AND job.endpoint = ? AND job.status <> 'DRAFT'
 
 -- name: select_job_by_key
 -- The job that came with this idempotency key: its number, its id, and when it is to be forgotten.
@@ -137,7 +168,30 @@ WHERE status IN ('IN_QUEUE', 'IN_PROGRESS') ORDER BY queued_at, seq
 -- Jobs of an endpoint, newest first, without their input.
 SELECT job.*, NULL AS input_data, o.data AS output_data FROM job LEFT JOIN body o ON o.key = 2 * job.seq + 1
 WHERE endpoint = ?1 AND seq < ?2 AND (?3 IS NULL OR status = ?3) AND (forget_at IS NULL OR forget_at > ?4)
+  AND status <> 'DRAFT'
 ORDER BY seq DESC LIMIT ?5
+
+-- name: select_batches
+-- All batches, oldest first.
+SELECT id, endpoint, name, webhook, status, created_at, finalized_at, ended_at, total, completed, failed, cancelled
+FROM batch ORDER BY created_at, id
+
+-- name: select_of_batch
+-- Jobs of a batch in their order, without their input.
+SELECT job.*, NULL AS input_data, o.data AS output_data FROM job LEFT JOIN body o ON o.key = 2 * job.seq + 1
+WHERE batch = ?1 AND (?2 IS NULL OR status = ?2) AND (forget_at IS NULL OR forget_at > ?3)
+ORDER BY seq LIMIT ?4 OFFSET ?5
+
+-- name: select_one_of_batch
+-- One job or draft of a batch, with its payloads.
+SELECT job.*, i.data AS input_data, o.data AS output_data FROM job
+LEFT JOIN body i ON i.key = 2 * job.seq LEFT JOIN body o ON o.key = 2 * job.seq + 1
+WHERE job.id = ?1 AND job.endpoint = ?2 AND job.batch = ?3
+
+-- name: select_waiting_of_batch
+-- Jobs of a batch that wait, after a number, in their order.
+SELECT job.*, i.data AS input_data, NULL AS output_data FROM job LEFT JOIN body i ON i.key = 2 * job.seq
+WHERE batch = ?1 AND job.seq > ?2 AND status = 'IN_QUEUE' ORDER BY job.seq LIMIT ?3
 
 -- name: select_forgotten
 -- Jobs whose retention is over.

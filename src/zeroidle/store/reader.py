@@ -5,13 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from zeroidle.job import Job, Spooled, Status
+from zeroidle.job_batch import JobBatch
 from zeroidle.store.database import connect, explain, read_queries
 from zeroidle.store.protocol import Delivery, WorkerRecord
-from zeroidle.store.rows import Value, delivery_of, job_of, payload_of, worker_of
+from zeroidle.store.rows import Value, batch_of, delivery_of, job_of, payload_of, worker_of
+
+#: A list of jobs with their results ends after so many bytes of them.
+_PAGE_BYTES = 8 << 20
 
 
 class Reader:
@@ -123,6 +128,43 @@ class Reader:
         wanted = None if status is None else status.value
         rows = self._list("select_newest", endpoint, before_seq, wanted, now, limit)
         return [job_of(row, with_input=False)[0] for row in rows]
+
+    def batches(self) -> list[JobBatch]:
+        """All batches, oldest first."""
+        return [batch_of(row) for row in self._list("select_batches")]
+
+    def of_batch(self, batch: str, status: str | None, now: float, limit: int, offset: int) -> tuple[list[Job], bool]:
+        """Jobs of a batch in their order, without their input, until there are enough bytes of results, and whether
+        there are more; its drafts are IN_QUEUE."""
+        jobs: list[Job] = []
+        size_bytes = 0
+        with self._lock:
+            if self._list_db is None:
+                raise explain(sqlite3.ProgrammingError("it is closed"), self._path)
+            try:
+                values = (batch, status, now, limit + 1, offset)
+                with closing(self._list_db.execute(self._queries["select_of_batch"], values)) as rows:
+                    for row in rows:
+                        job, _ = job_of(row, with_input=False)
+                        output = job.output
+                        size_bytes += output.size_bytes if isinstance(output, Spooled) else len(output or b"")
+                        if len(jobs) == limit or (jobs and size_bytes > _PAGE_BYTES):
+                            return jobs, True
+                        jobs.append(job)
+            except sqlite3.Error as exc:
+                raise explain(exc, self._path) from exc
+        return jobs, False
+
+    def one_of_batch(self, endpoint: str, batch: str, job_id: str, now: float) -> Job | None:
+        """One job or draft of a batch, unless its time is over."""
+        for row in self._list("select_one_of_batch", job_id, endpoint, batch):
+            job, forget_at = job_of(row)
+            return job if forget_at is None or forget_at > now else None
+        return None
+
+    def waiting_of_batch(self, batch: str, after_seq: int, limit: int) -> list[Job]:
+        """Jobs of a batch that wait, after a number, in their order."""
+        return [job_of(row)[0] for row in self._list("select_waiting_of_batch", batch, after_seq, limit)]
 
     def forgotten(self, now: float, limit: int) -> list[tuple[int, list[str]]]:
         """Number and files of jobs whose retention is over."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
+from zeroidle.job_batch import BatchStatus, JobBatch
 from zeroidle.store.protocol import Delivery, Outcome, WorkerRecord
 
 #: What SQLite takes and gives.
@@ -24,7 +25,8 @@ _MAX_INTEGER = 2**63 - 1
 _encode = msgspec.json.encode
 _decode_phases = msgspec.json.Decoder(list[Phase]).decode
 _NO_POLICY = Policy()
-_STATUS = {status.value: status for status in Status}
+#: A request of a batch that is not finalized is kept as a job with the state DRAFT, which no job has in memory.
+_STATUS = {status.value: status for status in Status} | {"DRAFT": Status.IN_QUEUE}
 
 
 def text(value: str) -> str:
@@ -56,6 +58,21 @@ def waiting_row(job: Job, bodies: list[Row]) -> Row | None:
         job.queued_at,
         job.expires_at,
         phases_text(job.phases),
+        _put_payload(job.input, 2 * job.seq, bodies),
+    )
+
+
+def draft_row(job: Job, ttl_s: float, bodies: list[Row]) -> Row:
+    """The row of a request of a batch in the order of insert_draft."""
+    return (
+        job.seq,
+        job.id,
+        job.endpoint,
+        job.created_at,
+        ttl_s,
+        job.batch,
+        _options(job) or "",
+        job.envelope or "",
         _put_payload(job.input, 2 * job.seq, bodies),
     )
 
@@ -214,7 +231,7 @@ def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | No
     (
         seq, id_, endpoint, status, created_at, queued_at, started_at, finished_at, expires_at, forget_at, lease_until,
         attempt, losses, worker_id, idempotency_key, options, envelope, input_, output, error, progress, chunks,
-        chunks_read, log_start, log_end, phases, input_data, output_data,
+        chunks_read, log_start, log_end, phases, batch, input_data, output_data,
     ) = row  # fmt: skip
     settings = json.loads(options) if options else {}
     policy = settings.get("policy")
@@ -246,6 +263,7 @@ def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | No
         log_range=(log_start, log_end) if log_start is not None and log_end is not None else None,
         phases=phases_of(phases),
         seq=seq,
+        batch=batch,
     )
     return job, forget_at
 
@@ -298,3 +316,27 @@ def worker_of(row: Sequence[Any]) -> WorkerRecord:
     """The record of a row."""
     values = [*row[:-1], None if row[-1] is None else phases_of(row[-1])]
     return WorkerRecord(*values)
+
+
+def batch_row(batch: JobBatch) -> Row:
+    """The row of a batch's record."""
+    return (
+        batch.id,
+        batch.endpoint,
+        _text(batch.name),
+        _text(batch.webhook),
+        batch.status.value,
+        batch.created_at,
+        batch.finalized_at,
+        batch.ended_at,
+        batch.total,
+        batch.completed,
+        batch.failed,
+        batch.cancelled,
+    )
+
+
+def batch_of(row: Sequence[Any]) -> JobBatch:
+    """The record of a row."""
+    id_, endpoint, name, webhook, status, *rest = row
+    return JobBatch(id_, endpoint, name, webhook, BatchStatus(status), *rest)

@@ -28,13 +28,15 @@ CREATE TABLE IF NOT EXISTS job (
   chunks_read INTEGER NOT NULL,
   log_start INTEGER,
   log_end INTEGER,
-  phases TEXT NOT NULL
+  phases TEXT NOT NULL,
+  batch TEXT               -- the batch that it came with; until that is finalized the status is DRAFT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS job_id ON job (id, endpoint);
 CREATE UNIQUE INDEX IF NOT EXISTS job_key ON job (endpoint, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_of_endpoint ON job (endpoint, seq);
 CREATE INDEX IF NOT EXISTS job_live ON job (seq) WHERE status IN ('IN_QUEUE', 'IN_PROGRESS');
 CREATE INDEX IF NOT EXISTS job_forget ON job (forget_at) WHERE forget_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS job_batch ON job (batch, seq) WHERE batch IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_files ON job (seq) WHERE typeof(input) = 'text' OR typeof(output) = 'text';
 
 -- Payloads too large to be rewritten with their row: key is 2*seq for an input, 2*seq+1 for an output.
@@ -49,6 +51,22 @@ CREATE TABLE IF NOT EXISTS counter (
   completed INTEGER NOT NULL,
   failed INTEGER NOT NULL,
   retried INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Batches of jobs. `total`, and how many of its jobs have ended how, also when those are forgotten.
+CREATE TABLE IF NOT EXISTS batch (
+  id TEXT PRIMARY KEY,
+  endpoint TEXT NOT NULL,
+  name TEXT,
+  webhook TEXT,
+  status TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  finalized_at REAL,
+  ended_at REAL,
+  total INTEGER NOT NULL,
+  completed INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS delivery (
@@ -90,3 +108,4 @@ CREATE TABLE IF NOT EXISTS api_key (name TEXT PRIMARY KEY, digest TEXT NOT NULL)
 -- The number of the last batch that was committed: a new writing process tells by it whether the one that an earlier
 -- one died with is here. One row.
 CREATE TABLE IF NOT EXISTS last_batch (n INTEGER NOT NULL);
+INSERT INTO last_batch SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM last_batch);

@@ -14,6 +14,7 @@ from zeroidle.errors import StoreError, StoreFull
 from zeroidle.job import Job, Phase
 from zeroidle.store.clients import ClientSide
 from zeroidle.store.database import explain
+from zeroidle.store.job_batches import BatchSide
 from zeroidle.store.ledger import Ledger
 from zeroidle.store.lock import FolderLock
 from zeroidle.store.protocol import EVENT_KINDS, Counts, EventKind, JobEvent
@@ -30,7 +31,7 @@ _WORKERS_KEPT = 1000
 _TIDY_EVERY_S = 3600.0
 
 
-class SqliteStore(ClientSide, WorkerSide, Ledger):
+class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
     """Implements `store.protocol.Store` on `folder`/zeroidle.db; large payloads are files in `spool`.
 
     `endpoints` is live: timeouts, retries and retention are looked up in it when they are needed. All methods are
@@ -40,6 +41,7 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
     def __init__(self, folder: Path, endpoints: Mapping[str, Endpoint]) -> None:
         super().__init__(folder, endpoints)
         self._lock = FolderLock(folder)
+        self._editing = asyncio.Lock()
         self._tidied_at = 0.0
 
     # Life
@@ -72,6 +74,7 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
         state.last_seq = reader.last_seq()
         for job in reader.live():
             state.load(job)
+        self._changes.batches.load(reader.batches())
         for name, completed, failed, retried in reader.counters():
             queue = state.queue(name)
             queue.completed, queue.failed, queue.retried = completed, failed, retried
@@ -95,6 +98,7 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
             await self._changes.durable(everything=True)
         except StoreError as exc:
             log.error("store.last_commit_failed error=%s", exc)  # nobody was told that it is durable
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._journal.stop()
         finally:
@@ -137,6 +141,7 @@ class SqliteStore(ClientSide, WorkerSide, Ledger):
             self._reader.old_deliveries, now - _DELIVERED_KEPT_S, now - _DEAD_KEPT_S, _FORGET_AT_ONCE
         )
         files = [path for _, paths in over for path in paths]
+        self._changes.batches.forget(self._changes.draft(), now)
         self._changes.forget_deliveries([id_ for id_, _ in over], files, _WORKERS_KEPT)
 
     async def note(self, job: Job, phases: Sequence[Phase]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import Conflict
-from zeroidle.job import Job, Payload, Phase, Status
+from zeroidle.job import TTL_MS, Job, Payload, Phase, Status
 from zeroidle.store.deadlines import Deadlines
 from zeroidle.store.protocol import Counts, Lease, Outcome, Waiter
 from zeroidle.store.queue import Queue
@@ -20,6 +20,9 @@ COMPLETED = Status.COMPLETED
 FAILED = Status.FAILED
 CANCELLED = Status.CANCELLED
 TIMED_OUT = Status.TIMED_OUT
+
+#: How long a job of a batch may wait and run, unless its policy says otherwise: the most that a policy may say.
+BATCH_TTL_S = TTL_MS[1] / 1000
 
 LEASE_LOST = "The worker stopped answering and its lease ran out."
 
@@ -51,8 +54,8 @@ class Sink(Protocol):
     def ended(self, job: Job, before: Before) -> None:
         """The job is final."""
 
-    def revived(self, job: Job) -> None:
-        """A job that had ended is in the queue again."""
+    def revived(self, job: Job, was: Status) -> None:
+        """A job that had ended as `was` is in the queue again."""
 
     def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
         """Something for the listeners."""
@@ -65,6 +68,7 @@ class State:
         self.queues: dict[str, Queue] = {}
         self.live: dict[int, Job] = {}
         self.last_seq = 0
+        self.stopped: set[str] = set()  # batches that were cancelled
         self._endpoints = endpoints
         self._unknown = Endpoint("", Path(), Path(), "")  # defaults for an endpoint that is served no more
         self._deadlines = Deadlines(self.live, self._entries)
@@ -122,6 +126,12 @@ class State:
         else:
             queue.line(job)[job.id] = job
 
+    def admit(self, jobs: Iterable[Job]) -> None:
+        """Takes in jobs of a batch that was finalized, from the disk."""
+        for job in jobs:
+            self.load(job)
+            self._sink.told("queued", job, None)
+
     def cancel(self, job: Job, now: float) -> None:
         """Ends a live job as CANCELLED."""
         self._end(job, CANCELLED, self._tick(now))
@@ -129,7 +139,7 @@ class State:
     def purge(self, endpoint: str, now: float) -> list[Job]:
         """Cancels everything that waits."""
         queue = self.queue(endpoint)
-        jobs = [*queue.high.values(), *queue.low.values()]
+        jobs = [*queue.high.values(), *queue.batch.values(), *queue.low.values()]
         for job in jobs:
             self.cancel(job, now)
         return jobs
@@ -138,7 +148,7 @@ class State:
         """Puts a FAILED or TIMED_OUT job at the end of the queue. Raises Conflict in any other state."""
         if job.status is not FAILED and job.status is not TIMED_OUT:
             raise Conflict(f"The job is {job.status}; only a FAILED or TIMED_OUT job can be tried again.")
-        now = self._tick(now)
+        now, was = self._tick(now), job.status
         queue = self.queue(job.endpoint)
         job.expires_at = now + self._ttl_s(job)
         job.status, job.queued_at, job.losses = IN_QUEUE, now, 0
@@ -150,7 +160,7 @@ class State:
         self._enter(queue, job, job.expires_at)
         queue.line(job)[job.id] = job
         queue.retried += 1
-        self._sink.revived(job)
+        self._sink.revived(job, was)
         self._sink.told("queued", job, None)
 
     # Workers
@@ -162,7 +172,7 @@ class State:
         if queue is None:
             return jobs
         now = self._tick(now)
-        for line in (queue.high, queue.low):
+        for line in (queue.high, queue.batch, queue.low):
             while line and len(jobs) < limit:
                 job = next(iter(line.values()))
                 if job.expires_at is not None and job.expires_at <= now:
@@ -177,7 +187,7 @@ class State:
         """Serves those who wait, the most recently arrived first, so that work gathers on few workers."""
         queue = self.queue(endpoint)
         served: list[tuple[Waiter, list[Job]]] = []
-        while queue.waiters and (queue.high or queue.low):
+        while queue.waiters and queue.waiting:
             waiter = next(reversed(queue.waiters))
             if waiter.over():
                 del queue.waiters[waiter]
@@ -247,6 +257,8 @@ class State:
         queue.put_front(job)
         self._sink.touched(job)
         self._sink.told("requeued", job, worker_id)
+        if job.batch in self.stopped:
+            self._end(job, CANCELLED, self._now)
 
     # The clock
 
@@ -289,10 +301,9 @@ class State:
         queue = self.queues.get(endpoint)
         if queue is None:
             return Counts(0, 0, 0, None, 0, 0, 0)
-        oldest = next(iter(queue.high.values())).queued_at if queue.high else None
-        return Counts(
-            len(queue.high), len(queue.low), len(queue.running), oldest, queue.completed, queue.failed, queue.retried
-        )
+        oldest = min((next(iter(line.values())).queued_at for line in (queue.high, queue.batch) if line), default=None)
+        queued = len(queue.high) + len(queue.batch)
+        return Counts(queued, len(queue.low), len(queue.running), oldest, queue.completed, queue.failed, queue.retried)
 
     # Taking back what could not be written
 
@@ -362,6 +373,9 @@ class State:
         phase = _close(job, "run", now)
         if phase is not None:
             phase.note = reason
+        if job.batch in self.stopped:
+            self._end(job, CANCELLED, now)
+            return
         job.status, job.worker_id, job.started_at, job.lease_until = IN_QUEUE, None, None, 0.0
         job.progress = None
         job.chunks = 0  # chunks_read stays: what the next attempt streams again is not shown twice
@@ -428,7 +442,9 @@ class State:
 
     def _ttl_s(self, job: Job) -> float:
         ttl_ms = job.policy.ttl_ms
-        return ttl_ms / 1000 if ttl_ms else self.endpoint(job.endpoint).ttl_s
+        if ttl_ms:
+            return ttl_ms / 1000
+        return self.endpoint(job.endpoint).ttl_s if job.batch is None else BATCH_TTL_S
 
 
 def _close(job: Job, name: str, now: float) -> Phase | None:

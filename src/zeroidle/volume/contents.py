@@ -150,4 +150,3 @@ def read_marks(layout: Layout, sha256: str) -> list[bytes]:
     except OSError:
         return []
     return [data[i : i + 16] for i in range(0, len(data), 16)]
-

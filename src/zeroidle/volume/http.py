@@ -225,9 +225,7 @@ class Client:
                 return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout_s)
             if self._tls is None:
                 self._tls = ssl.create_default_context()
-            return http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=self.timeout_s, context=self._tls
-            )
+            return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self.timeout_s, context=self._tls)
         return self._through(urlsplit(proxy if "://" in proxy else f"http://{proxy}"), parts)
 
     def _through(self, proxy: SplitResult, parts: SplitResult) -> http.client.HTTPConnection:

@@ -112,9 +112,7 @@ def look(folder: Path, fence: int, watch: Watch) -> Holder | None:
     if fence == 0 or (folder / f"{name}.done").exists():
         return None
     beat = read_beat(folder / f"{name}.beat")
-    return Holder(
-        fence, read_owner(folder / name), beat_payload(beat), watch.silent_s(folder / f"{name}.beat", beat)
-    )
+    return Holder(fence, read_owner(folder / name), beat_payload(beat), watch.silent_s(folder / f"{name}.beat", beat))
 
 
 def read_owner(path: Path) -> Owner | None:

@@ -59,9 +59,7 @@ def pinnable(manifest: Manifest) -> bool:
 
 def _lean(manifest: Manifest) -> Manifest:
     """Without what the hashes say already."""
-    files = tuple(
-        msgspec.structs.replace(f, etag=None) if f.sha256 or f.check else f for f in manifest.files
-    )
+    files = tuple(msgspec.structs.replace(f, etag=None) if f.sha256 or f.check else f for f in manifest.files)
     return msgspec.structs.replace(manifest, files=files)
 
 

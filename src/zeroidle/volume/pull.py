@@ -134,9 +134,7 @@ def _pull(
         lease.release()
 
 
-def _lease(
-    volume: Volume, weights: Weights, manifest: Manifest, progress: Progress, wanted: bool
-) -> Lease | Tree:
+def _lease(volume: Volume, weights: Weights, manifest: Manifest, progress: Progress, wanted: bool) -> Lease | Tree:
     """The right to fetch; or the tree if it is wanted, when somebody else has fetched it meanwhile."""
 
     def payload() -> Mapping[str, Any]:
@@ -212,4 +210,3 @@ def _remove_parts(home: Path) -> None:
     for folder in (home, home.parent):
         with contextlib.suppress(OSError):
             os.rmdir(folder)
-

@@ -89,4 +89,3 @@ def _tree(volume: Volume, marker: Marker, counts: Counter[str], sizes: dict[str,
         uses.seen(layout, marker.manifest.key),
         f"{absent} is missing" if absent else None,
     )
-

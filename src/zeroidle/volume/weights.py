@@ -22,9 +22,7 @@ Kind = Literal["hf", "https", "s3", "zenodo", "file"]
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _REVISION = re.compile(r"[\w./+-]+")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_FORMS = (
-    '"hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD" or "file:/path"'
-)
+_FORMS = '"hf:org/repo@revision", "https://host/file#sha256=HEX", "s3://bucket/prefix", "zenodo:RECORD" or "file:/path"'
 
 
 @dataclass(frozen=True, slots=True)

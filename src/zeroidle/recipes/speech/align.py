@@ -51,9 +51,7 @@ class Alignment:
         return [span for span in self.spans if span.word >= 0]
 
 
-def align(
-    words: Sequence[Sequence[Sequence[str]]], posteriors: Posteriors, miscue: Miscue | None = None
-) -> Alignment:
+def align(words: Sequence[Sequence[Sequence[str]]], posteriors: Posteriors, miscue: Miscue | None = None) -> Alignment:
     """The best way to speak these words (each a list of variants of phones) over all frames.
 
     With `miscue` words may be left out and other speech may stand between them. Raises InputError when the audio is

@@ -83,9 +83,7 @@ class Backends:
             self._aligner = ExternalAligner(command)
         return self._aligner
 
-    def words(
-        self, text: str, language: str, scorer: Scorer, extra: Mapping[str, Sequence[str]]
-    ) -> list[Word]:
+    def words(self, text: str, language: str, scorer: Scorer, extra: Mapping[str, Sequence[str]]) -> list[Word]:
         """The words of a text with their reference pronunciations in the phones of the scorer."""
         if scorer.alphabet == "arpabet":
             if self._lexicon is None:

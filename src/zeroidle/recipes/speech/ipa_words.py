@@ -106,4 +106,3 @@ def _without_stress(word: WordIpa) -> WordIpa:
 
 def _joined(words: Sequence[WordIpa]) -> str | None:
     return None if any(word.ipa is None for word in words) else " ".join(str(word.ipa) for word in words)
-

@@ -90,4 +90,3 @@ def _shade(score: float) -> tuple[float, float, float]:
     import colorsys
 
     return colorsys.hls_to_rgb(max(0.0, min(score, 100.0)) / 300.0, 0.72, 0.75)
-

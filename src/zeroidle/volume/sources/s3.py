@@ -56,9 +56,7 @@ class S3Origin:
                     files.append(File(name, entry["size"], etag=entry["e_tag"], url=entry["path"]))
         if not files and self._prefix:
             entry = obstore.head(store, self._prefix)
-            files.append(
-                File(self._prefix.rpartition("/")[2], entry["size"], etag=entry["e_tag"], url=entry["path"])
-            )
+            files.append(File(self._prefix.rpartition("/")[2], entry["size"], etag=entry["e_tag"], url=entry["path"]))
         return files
 
     def _open(self) -> S3Store:

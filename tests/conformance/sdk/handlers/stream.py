@@ -13,6 +13,4 @@ def handler(job):
         yield {"n": n, "text": "ä" * 3}
 
 
-runpod.serverless.start(
-    {"handler": handler, "return_aggregate_stream": os.environ.get("RETURN_AGGREGATE") == "1"}
-)
+runpod.serverless.start({"handler": handler, "return_aggregate_stream": os.environ.get("RETURN_AGGREGATE") == "1"})

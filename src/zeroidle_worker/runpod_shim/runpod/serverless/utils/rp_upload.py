@@ -164,9 +164,7 @@ def _boto3() -> Tuple[Any, Any, Any]:
         from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
     except ImportError as exc:
-        raise ImportError(
-            "boto3 is required for S3 upload functionality. Install with: pip install boto3"
-        ) from exc
+        raise ImportError("boto3 is required for S3 upload functionality. Install with: pip install boto3") from exc
     return session, TransferConfig, Config
 
 

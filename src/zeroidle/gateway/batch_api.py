@@ -1,0 +1,223 @@
+"""RunPod's batches: /batch and what is below it. A batch is made as a draft, gets requests, is finalized and runs.
+
+RunPod publishes no schema of it. Routes, states and the names of the counts are from its documentation ("Batch jobs");
+what that leaves open (the lists, the shape of one request) is our own and stands in our OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from zeroidle.endpoint import Endpoint
+from zeroidle.errors import NotFound, RateLimited, RequestError
+from zeroidle.gateway import answers
+from zeroidle.gateway.message import Request, Response, Spliced
+from zeroidle.gateway.reply import failure
+from zeroidle.gateway.submission import Reader, drafts_of
+from zeroidle.job import Job, Status, read_payload
+from zeroidle.job_batch import BatchStatus, JobBatch, batch_body, new_batch_id
+from zeroidle.store.batch_protocol import BatchStore
+
+MAX_NAME_CHARS = 255
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+MAX_OFFSET = 2**31
+
+#: RunPod's (runpod/docs, "Batch jobs"), for endpoints with rate_limits = "runpod": requests of one batch, batches that
+#: are not over, requests of all of these.
+RUNPOD_LIMITS = (5000, 10, 50_000)
+
+
+class Call(Struct):
+    """One request: the batch's id and that of one of its requests, "" without."""
+
+    request: Request
+    endpoint: Endpoint
+    batch_id: str
+    request_id: str
+
+
+_Run = Callable[[Call], Awaitable[Response]]
+
+
+class BatchApi:
+    """Everything under /v2/{endpoint}/batch."""
+
+    def __init__(self, store: BatchStore, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
+        self._routes: Mapping[str, Mapping[str, _Run]] = {
+            "batch": {"POST": self._create, "GET": self._list},
+            "batch/{batch}": {"GET": self._get, "PUT": self._rename},
+            "batch/{batch}/finalize": {"POST": self._finalize},
+            "batch/{batch}/cancel": {"POST": self._cancel},
+            "batch/{batch}/requests": {"POST": self._append, "GET": self._requests},
+            "batch/{batch}/requests/{id}": {"GET": self._one, "PUT": self._replace, "DELETE": self._remove},
+        }
+
+    async def answer(self, request: Request, endpoint: Endpoint, rest: str) -> Response:
+        """Answers one request; `rest` is the path after /batch/. Raises RequestError and StoreError."""
+        pieces = rest.split("/") if rest else []
+        names = ["{batch}" if n == 0 else "{id}" if n == 2 else piece for n, piece in enumerate(pieces)]
+        route = "/".join(["batch", *names])
+        methods = self._routes.get(route)
+        if methods is None or not all(pieces):
+            there = ", ".join(f"/{name}" for name in self._routes)
+            raise NotFound(f"There is no operation {f'batch/{rest}'[:100]!r}; there is: {there}.")
+        run = methods.get("GET" if request.method == "HEAD" else request.method)
+        if run is None:
+            allow = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+            return failure(405, f"/{route} takes {allow}, not {request.method}.", {"allow": allow})
+        batch_id, request_id = (pieces[n] if len(pieces) > n else "" for n in (0, 2))
+        return await run(Call(request, endpoint, batch_id, request_id))
+
+    # The batch
+
+    async def _create(self, call: Call) -> Response:
+        found = await self._reader.read_many(call.endpoint, call.request)
+        _check_name(found.name)
+        await self._check_limits(call.endpoint, None, len(found.jobs))
+        batch = JobBatch(new_batch_id(), call.endpoint.name, found.name, found.webhook, created_at=time.time())
+        return _batch(await self._store.create_batch(batch, found.jobs))
+
+    async def _list(self, call: Call) -> Response:
+        limit, offset = _page(call.request)
+        found = await self._store.list_batches(call.endpoint.name, limit, offset)
+        return Response(200, msgspec.json.encode({"batches": [batch_body(*one) for one in found]}))
+
+    async def _get(self, call: Call) -> Response:
+        return _batch(*await self._known(call))
+
+    async def _rename(self, call: Call) -> Response:
+        found = await self._reader.read_many(call.endpoint, call.request)
+        if found.jobs or found.webhook is not None:
+            raise RequestError('Only the name of a batch can be changed; send {"name": "..."}.')
+        _check_name(found.name)
+        await self._store.rename_batch(call.endpoint.name, call.batch_id, found.name)
+        return _batch(*await self._known(call))
+
+    async def _finalize(self, call: Call) -> Response:
+        await self._store.finalize_batch(call.endpoint.name, call.batch_id)
+        return _batch(*await self._known(call))
+
+    async def _cancel(self, call: Call) -> Response:
+        await self._store.cancel_batch(call.endpoint.name, call.batch_id)
+        return _batch(*await self._known(call))
+
+    # Its requests
+
+    async def _append(self, call: Call) -> Response:
+        found = await self._reader.read_many(call.endpoint, call.request)
+        if not found.jobs:
+            raise RequestError('There are no requests in the body; send {"requests": [{"input": ...}, ...]}.')
+        if found.name is not None or found.webhook is not None:
+            raise RequestError("name and webhook of a batch are given when it is made (POST /batch).")
+        batch, _ = await self._known(call)
+        await self._check_limits(call.endpoint, batch, len(found.jobs))
+        return _batch(await self._store.add_to_batch(call.endpoint.name, call.batch_id, found.jobs))
+
+    async def _requests(self, call: Call) -> Response:
+        limit, offset = _page(call.request)
+        wanted = call.request.param("status")
+        if wanted is not None and wanted not in Status.__members__:
+            raise RequestError(f"status is {wanted[:100]!r}; it must be one of {', '.join(Status)}.")
+        status = Status(wanted) if wanted is not None else None
+        batch, _ = await self._known(call)
+        found = await self._store.list_of_batch(call.endpoint.name, call.batch_id, status, limit, offset)
+        if found is None:
+            raise _unknown(call)
+        jobs, more = found
+        bodies = (self._body(job, batch) for job in jobs)
+        following = b',"next":%d' % (offset + len(jobs)) if more else b""
+        return Response(200, _joined(b'{"requests":[', bodies, b'],"total":%d%b}' % (batch.total, following)))
+
+    async def _one(self, call: Call) -> Response:
+        batch, job = await self._find(call)
+        body = self._body(job, batch)
+        # The input comes from memory: one request has at most what one body may have.
+        text = read_payload(job.input, self._reader.spool)
+        return Response(200, _joined(b'{"input":%b,"request":' % text, [body], b"}"))
+
+    async def _replace(self, call: Call) -> Response:
+        submission = await self._reader.read(call.endpoint, call.request, call.endpoint.max_body_bytes)
+        (job,) = drafts_of([submission], call.endpoint)
+        job.id = call.request_id
+        await self._store.replace_in_batch(call.endpoint.name, call.batch_id, job)
+        return await self._one(call)
+
+    async def _remove(self, call: Call) -> Response:
+        return _batch(await self._store.remove_from_batch(call.endpoint.name, call.batch_id, call.request_id))
+
+    # How
+
+    async def _known(self, call: Call) -> tuple[JobBatch, int]:
+        found = await self._store.get_batch(call.endpoint.name, call.batch_id)
+        if found is None:
+            raise _unknown(call)
+        return found
+
+    async def _find(self, call: Call) -> tuple[JobBatch, Job]:
+        batch, _ = await self._known(call)
+        job = await self._store.one_of_batch(call.endpoint.name, call.batch_id, call.request_id)
+        if job is None:
+            raise NotFound(f"There is no request {call.request_id[:100]!r} in the batch {batch.id}.")
+        return batch, job
+
+    def _body(self, job: Job, batch: JobBatch) -> bytes | Spliced:
+        if batch.status is BatchStatus.DRAFT:
+            return b'{"id":%b,"status":"DRAFT"}' % msgspec.json.encode(job.id)
+        return answers.job_body(job, self._reader.spool)
+
+    async def _check_limits(self, endpoint: Endpoint, batch: JobBatch | None, more: int) -> None:
+        if endpoint.rate_limits != "runpod":
+            return
+        of_one, batches, of_all = RUNPOD_LIMITS
+        total = more + (0 if batch is None else batch.total)
+        if total > of_one:
+            raise RequestError(f"A batch takes {of_one} requests, not {total}; make several batches.")
+        known = await self._store.list_batches(endpoint.name, MAX_OFFSET, 0)
+        active = [one for one, _ in known if not one.over]
+        if batch is None and len(active) >= batches:
+            raise RateLimited(f"The endpoint {endpoint.name} takes {batches} batches at once; wait for one to end.")
+        waiting = more + sum(one.total - one.completed - one.failed - one.cancelled for one in active)
+        if waiting > of_all:
+            raise RateLimited(f"The endpoint {endpoint.name} takes {of_all} requests of batches at once; wait.")
+
+
+def _batch(batch: JobBatch, in_progress: int = 0) -> Response:
+    return Response(200, msgspec.json.encode(batch_body(batch, in_progress)))
+
+
+def _unknown(call: Call) -> NotFound:
+    return NotFound(f"There is no batch {call.batch_id[:100]!r} here; it may have expired.")
+
+
+def _joined(head: bytes, bodies: Iterable[bytes | Spliced], tail: bytes) -> bytes | Spliced:
+    """JSON values with commas between them; one that is in a file stays there."""
+    text: list[bytes] = [head]
+    parts: list[object] = []
+    for n, body in enumerate(bodies):
+        if n:
+            text.append(b",")
+        for part in body.parts if isinstance(body, Spliced) else (body,):
+            if isinstance(part, bytes):
+                text.append(part)
+            else:
+                parts += [b"".join(text), part]
+                text = []
+    last = b"".join([*text, tail])
+    return Spliced((*parts, last)) if parts else last  # type: ignore[arg-type]
+
+
+def _check_name(name: str | None) -> None:
+    if name is not None and len(name) > MAX_NAME_CHARS:
+        raise RequestError(f"The name has {len(name)} characters; a batch's has at most {MAX_NAME_CHARS}.")
+
+
+def _page(request: Request) -> tuple[int, int]:
+    limit = request.integer("limit", (1, MAX_PAGE))
+    return DEFAULT_PAGE if limit is None else limit, request.integer("offset", (0, MAX_OFFSET)) or 0
