@@ -30,6 +30,7 @@ _ZERO_S = 20.0
 _PICK_UPS = 60
 _GAP_S = (0.02, 0.12)
 _SDK_SECONDS = 8
+_BATCH, _BATCHES = 2000, 4
 _SDK_PICK_UPS = 20
 
 
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=5, help="rounds (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=4, help="of load, each (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=10_000, help="durable jobs per round (default: %(default)s)")
+    parser.add_argument("--batch-jobs", type=int, default=40_000, help="the same by /batch (default: %(default)s)")
     parser.add_argument("--idle-s", type=float, default=30.0, help="how long the idle plane is watched")
     parser.add_argument("--only", nargs="+", choices=sorted(MEASURED), default=list(MEASURED))
     parser.add_argument("--json", type=Path, help="also write every value into this file")
@@ -81,6 +83,10 @@ def measure_plane(found: Found, args: argparse.Namespace) -> None:
         found["zeroidle: CPU us per durable job"].append(figures["cpu_us"])
         found["zeroidle: CPU us of the client per durable job"].append(figures["client_cpu_us"])
         found["machine: cores used by others"].append(figures["others_cores"])
+        figures = measures.batches(server, args.batch_jobs, _BATCH, _BATCHES)
+        found["zeroidle: durable jobs/s over HTTP, by /batch"].append(figures["jobs_per_s"])
+        found["zeroidle: CPU us per durable job by /batch"].append(figures["cpu_us"])
+        found["zeroidle: CPU us of the client per job by /batch"].append(figures["client_cpu_us"])
 
 
 def measure_sdk_loop(found: Found, args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ class Connection(asyncio.Protocol):
         self._head = f"host: {host}\r\n{auth}content-type: application/json\r\n"
         self._transport: asyncio.Transport
         self._data = b""
+        self._wanted = 0  # bytes of the answer that comes, once its head tells
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -24,13 +25,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Ends the request whose answer is complete."""
-        self._data += data
+        self._data = self._data + data if self._data else data
+        if len(self._data) < self._wanted:
+            return
         head, found, body = self._data.partition(b"\r\n\r\n")
         if not found:
             return
         at = head.lower().find(b"content-length:")
         length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+        self._wanted = len(head) + 4 + length
         if len(body) >= length and self._answer is not None:
+            self._wanted = 0
             self._data = body[length:]
             answer, self._answer = self._answer, None
             answer.set_result((int(head[9:12]), body[:length]))

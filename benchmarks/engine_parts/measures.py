@@ -21,6 +21,9 @@ from engine_parts.servers import BODY, PARTS, Server, ask
 #: Some jobs are on their way before anybody asks for the first: a client does not ask within a millisecond.
 _LAG_JOBS = 256
 
+#: A client of a batch asks how far it is so often.
+_ASK_EVERY_S = 0.05
+
 Figures = dict[str, float]
 
 
@@ -141,6 +144,54 @@ async def _durable(server: Server, jobs: int, n: int) -> tuple[float, float]:
     await asyncio.gather(*map(submit, connections[:half]), *map(collect, connections[half:]))
     client.close(connections)
     return submitted_s, time.perf_counter() - began
+
+
+def batches(server: Server, jobs: int, size: int, at_once: int) -> Figures:
+    """The same by /batch: `at_once` clients, each makes batches of `size` requests, finalizes them, asks until they
+    have ended and reads every result: every id once, every output right and in its place."""
+    completed = _completed(server) or 0
+    with used_by(server.pid) as used:
+        total_s = run(_batches(server, jobs // size, size, at_once))
+    jobs = jobs // size * size
+    if (more := (_completed(server) or 0) - completed) != jobs:
+        raise WorkNotDone(f"{server.name} counts {more} completed jobs, not {jobs}")
+    return {
+        "jobs_per_s": jobs / total_s,
+        "cpu_us": used.tree_s / jobs * 1e6,
+        "client_cpu_us": used.own_s / jobs * 1e6,
+        "others_cores": used.others_cores,
+    }
+
+
+async def _batches(server: Server, batches: int, size: int, at_once: int) -> float:
+    base = server.path.rpartition("/")[0] + "/batch"
+    connections = await client.connect(server.url, server.key, at_once)
+    numbers, seen = iter(range(batches)), set[str]()
+    began = time.perf_counter()
+
+    async def work(connection: client.Connection) -> None:
+        for number in numbers:
+            inputs = range(number * size, (number + 1) * size)
+            body = b"[%b]" % b",".join(b'{"input":{"n":%d,"text":"hello"}}' % n for n in inputs)
+            path = f"{base}/{(await connection.ask('POST', base, body))['id']}"
+            await connection.ask("POST", f"{path}/finalize")
+            while "endedAt" not in await connection.ask("GET", path):
+                await asyncio.sleep(_ASK_EVERY_S)
+            found: list[Any] = []
+            while len(found) < size:
+                page = await connection.ask("GET", f"{path}/requests?limit=1000&offset={len(found)}")
+                found += page["requests"]
+            outputs = [one["output"]["n"] for one in found if one["status"] == "COMPLETED"]
+            if outputs != [n + 1 for n in inputs]:
+                raise WorkNotDone(f"the batch {path} has other results than asked for")
+            seen.update(one["id"] for one in found)
+
+    await asyncio.gather(*map(work, connections))
+    total_s = time.perf_counter() - began
+    client.close(connections)
+    if len(seen) != batches * size:
+        raise WorkNotDone(f"there are {len(seen)} ids of {batches * size} jobs")
+    return total_s
 
 
 def pick_up(server: Server, times: int, gap_s: tuple[float, float]) -> list[float]:
