@@ -70,7 +70,7 @@ class Metrics:
     # Listening: called for every job, so it does little
 
     def _on_job(self, event: JobEvent) -> None:
-        kind, job, _ = event
+        kind, job = event.kind, event.job
         seen = self._jobs_of.get(job.endpoint)
         if seen is None:
             seen = self._jobs_of[job.endpoint] = _Jobs()

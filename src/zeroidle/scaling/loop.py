@@ -89,7 +89,7 @@ class ScalingLoop:
     # -- events
 
     def _on_job(self, event: JobEvent) -> None:
-        kind, job, worker_id = event
+        kind, job, worker_id = event.kind, event.job, event.worker_id
         pool = self._pools.get(job.endpoint) or self._pool(job.endpoint)
         if pool is None:
             return

@@ -358,7 +358,7 @@ class Changes:
         self.state.settle(job)
         self._drop_key(job)
         forget_at = self._forget_at(job)
-        if forget_at is not None:
+        if forget_at is not None and job.batch is None:  # who asks for a batch asks the file, for many at once
             self.recent.add(job, forget_at)
 
     def _drop_key(self, job: Job) -> None:

@@ -258,11 +258,11 @@ class BatchSide(Base):
         return batch.copy(), found
 
     def _add(self, batch: JobBatch, jobs: Sequence[Job]) -> None:
-        drafts, state = self._changes.draft().drafts, self._state
-        for job in jobs:
-            state.last_seq += 1
-            job.seq, job.batch = state.last_seq, batch.id
-            drafts.append((job, _ttl_s(job)))
+        state, id_ = self._state, batch.id
+        for seq, job in enumerate(jobs, state.last_seq + 1):
+            job.seq, job.batch = seq, id_
+        state.last_seq += len(jobs)
+        self._changes.draft().drafts += [(job, _ttl_s(job)) for job in jobs]
         batch.total += len(jobs)
 
     def _forget_draft(self, job: Job) -> None:

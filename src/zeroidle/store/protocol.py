@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -77,7 +77,7 @@ EventKind = Literal["queued", "taken", "requeued", "ended"]
 EVENT_KINDS: tuple[EventKind, ...] = ("queued", "taken", "requeued", "ended")
 
 
-class JobEvent(NamedTuple):
+class JobEvent(Struct):
     """Something happened to a job; listeners are called at once, on the loop, and must not block.
 
     kinds: `queued` (new), `taken` (handed out), `requeued` (given back or its worker was lost), `ended` (final).

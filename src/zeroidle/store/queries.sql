@@ -177,8 +177,9 @@ SELECT id, endpoint, name, webhook, status, created_at, finalized_at, ended_at, 
 FROM batch ORDER BY created_at, id
 
 -- name: select_of_batch
--- Jobs of a batch in their order, without their input.
-SELECT job.*, NULL AS input_data, o.data AS output_data FROM job LEFT JOIN body o ON o.key = 2 * job.seq + 1
+-- What is told of the jobs of a batch, in their order.
+SELECT seq, id, status, queued_at, started_at, finished_at, worker_id, error, output, o.data
+FROM job LEFT JOIN body o ON o.key = 2 * job.seq + 1
 WHERE batch = ?1 AND (?2 IS NULL OR status = ?2) AND (forget_at IS NULL OR forget_at > ?3)
 ORDER BY seq LIMIT ?4 OFFSET ?5
 
@@ -189,8 +190,9 @@ LEFT JOIN body i ON i.key = 2 * job.seq LEFT JOIN body o ON o.key = 2 * job.seq 
 WHERE job.id = ?1 AND job.endpoint = ?2 AND job.batch = ?3
 
 -- name: select_waiting_of_batch
--- Jobs of a batch that wait, after a number, in their order.
-SELECT job.*, i.data AS input_data, NULL AS output_data FROM job LEFT JOIN body i ON i.key = 2 * job.seq
+-- Jobs of a batch that wait and were never handed out, after a number, in their order.
+SELECT seq, id, endpoint, created_at, queued_at, expires_at, options, envelope, input, i.data
+FROM job LEFT JOIN body i ON i.key = 2 * job.seq
 WHERE batch = ?1 AND job.seq > ?2 AND status = 'IN_QUEUE' ORDER BY job.seq LIMIT ?3
 
 -- name: select_forgotten

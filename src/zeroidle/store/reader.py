@@ -13,7 +13,7 @@ from zeroidle.job import Job, Spooled, Status
 from zeroidle.job_batch import JobBatch
 from zeroidle.store.database import connect, explain, read_queries
 from zeroidle.store.protocol import Delivery, WorkerRecord
-from zeroidle.store.rows import Value, batch_of, delivery_of, job_of, payload_of, worker_of
+from zeroidle.store.rows import Value, batch_of, delivery_of, job_of, payload_of, told_of, waiting_of, worker_of
 
 #: A list of jobs with their results ends after so many bytes of them.
 _PAGE_BYTES = 8 << 20
@@ -145,7 +145,7 @@ class Reader:
                 values = (batch, status, now, limit + 1, offset)
                 with closing(self._list_db.execute(self._queries["select_of_batch"], values)) as rows:
                     for row in rows:
-                        job, _ = job_of(row, with_input=False)
+                        job = told_of(row)
                         output = job.output
                         size_bytes += output.size_bytes if isinstance(output, Spooled) else len(output or b"")
                         if len(jobs) == limit or (jobs and size_bytes > _PAGE_BYTES):
@@ -164,7 +164,7 @@ class Reader:
 
     def waiting_of_batch(self, batch: str, after_seq: int, limit: int) -> list[Job]:
         """Jobs of a batch that wait, after a number, in their order."""
-        return [job_of(row)[0] for row in self._list("select_waiting_of_batch", batch, after_seq, limit)]
+        return [waiting_of(row, batch) for row in self._list("select_waiting_of_batch", batch, after_seq, limit)]
 
     def forgotten(self, now: float, limit: int) -> list[tuple[int, list[str]]]:
         """Number and files of jobs whose retention is over."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from zeroidle.job import Job, Spooled
+from zeroidle.job import Job
 
 #: How often those whose time is over are looked for: nobody gets them, they only take room until then. In seconds.
 _LOOK_EVERY_S = 10.0
 #: What all of them may take together, in bytes; a small job counts as about 2 KiB.
 LIMIT_BYTES = 4 << 20
 _JOB_BYTES = 2048
+_IN_MEMORY = (bytes, str)
 
 
 class Recent:
@@ -23,7 +24,10 @@ class Recent:
 
     def add(self, job: Job, forget_at: float) -> None:
         """Keeps a job whose end is durable."""
-        size_bytes = _JOB_BYTES + _size_bytes(job)
+        size_bytes = _JOB_BYTES
+        for payload in (job.input, job.output, job.envelope, job.error):
+            if isinstance(payload, _IN_MEMORY):
+                size_bytes += len(payload)
         if size_bytes > LIMIT_BYTES // 16:
             return
         key = job.endpoint, job.id
@@ -52,11 +56,3 @@ class Recent:
         self._looked_at = now
         for key in [key for key, (_, forget_at, _) in self._jobs.items() if forget_at <= now]:
             self.pop(*key)
-
-
-def _size_bytes(job: Job) -> int:
-    size_bytes = 0
-    for payload in (job.input, job.output, job.envelope, job.error):
-        if payload is not None and not isinstance(payload, Spooled):
-            size_bytes += len(payload)
-    return size_bytes

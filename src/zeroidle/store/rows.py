@@ -268,6 +268,30 @@ def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | No
     return job, forget_at
 
 
+def told_of(row: Sequence[Any]) -> Job:
+    """The job of a row of select_of_batch: what /status says of it, and no more."""
+    seq, id_, status, queued_at, started_at, finished_at, worker_id, error, output, data = row
+    return Job(
+        id=id_, endpoint="", input=b"null", status=_STATUS[status], queued_at=queued_at, started_at=started_at,
+        finished_at=finished_at, worker_id=worker_id, error=error, output=payload_of(output, data), seq=seq,
+    )  # fmt: skip
+
+
+def waiting_of(row: Sequence[Any], batch: str) -> Job:
+    """The job of a row of select_waiting_of_batch."""
+    seq, id_, endpoint, created_at, queued_at, expires_at, options, envelope, input_, data = row
+    job = Job(
+        id=id_, endpoint=endpoint, input=payload_of(input_, data) or b"null", created_at=created_at,
+        queued_at=queued_at, expires_at=expires_at, envelope=envelope, phases=[Phase("queued", queued_at)], seq=seq,
+        batch=batch,
+    )  # fmt: skip
+    if options is not None:
+        settings = json.loads(options)
+        policy = settings.get("policy")
+        job.policy, job.webhook = Policy(*policy) if policy else _NO_POLICY, settings.get("webhook")
+    return job
+
+
 def delivery_row(delivery: Delivery) -> Row:
     """The row of a webhook delivery. Its body is kept in the row, or in a file of the spool."""
     body = delivery.body
