@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "up": Command("zeroidle.cli.up:add_up", "Serve handlers, recipes or a project until Ctrl-C.", SERVE),
     "stop": Command("zeroidle.cli.stop:add_stop", "Stop a running plane; its jobs are kept.", SERVE),
     "run": Command("zeroidle.cli.run:add_run", "Send one job, show progress and output, save its files.", ASK),
+    "batch": Command("zeroidle.cli.batch:add_batch", "Send a file of inputs, write the results in its order.", ASK),
     "test": Command("zeroidle.cli.examples:add_test", "Send the project's examples and check the answers.", ASK),
     "bench": Command("zeroidle.cli.bench:add_bench", "Measure cold starts, or the load an endpoint carries.", ASK),
     "cancel": Command("zeroidle.cli.jobs:add_cancel", "Cancel a job.", ASK),

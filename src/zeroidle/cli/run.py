@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     """Sends the job and stays with it to its end; Ctrl-C cancels it."""
     found = find(args.data, args.url)
     schema = None if args.url else _schema(found, args.endpoint)
-    body = {"input": build_input([*args.item, *(args.forms or ())], args.input, schema)} | _policy(args)
+    body = {"input": build_input([*args.item, *(args.forms or ())], args.input, schema)} | policy(args)
     if args.webhook:
         body["webhook"] = args.webhook
-    client = Client(_base_url(found.url), found.key)
+    client = Client(base_url(found.url), found.key)
     # Ctrl-C waits for the answer: without the job's id it could not be cancelled.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -101,26 +101,27 @@ def _schema(found: Found, endpoint: str) -> dict[str, Any] | None:
     return schema
 
 
-def _base_url(url: str) -> str:
+def base_url(url: str) -> str:
     """`http://host:port` gets the path /v2; one that has a path keeps it."""
     full = url if "://" in url else f"http://{url}"
     return full if urlsplit(full).path.strip("/") else full.rstrip("/") + "/v2"
 
 
-def _policy(args: argparse.Namespace) -> dict[str, Any]:
+def policy(args: argparse.Namespace) -> dict[str, Any]:
+    """What --timeout, --ttl and --low-priority ask for, as a part of a job's body. Raises ConfigError."""
     from zeroidle.project.values import seconds
 
-    policy: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
     for name, key in (("timeout", "executionTimeout"), ("ttl", "ttl")):
         text = getattr(args, name)
         if text is not None:
             try:
-                policy[key] = round(seconds(text) * 1000)
+                asked[key] = round(seconds(text) * 1000)
             except ValueError as exc:
                 raise ConfigError(f"--{name} = {text!r} {exc}") from None
     if args.low_priority:
-        policy["lowPriority"] = True
-    return {"policy": policy} if policy else {}
+        asked["lowPriority"] = True
+    return {"policy": asked} if asked else {}
 
 
 def _follow(client: Client, endpoint: str, job_id: str, show: _Show) -> dict[str, Any]:
