@@ -7,6 +7,8 @@ from heapq import heapify, heappop, heappush
 
 #: The heap may hold this many stale entries more than four for each live job before it is made anew.
 _SLACK = 1024
+#: So many are popped one by one.
+_FEW = 64
 
 
 class Deadlines:
@@ -28,13 +30,15 @@ class Deadlines:
 
     def push(self, at: float, seq: int) -> None:
         """Makes sure that the job is looked at by `at`."""
-        heap = self._heap
-        if len(heap) > self._look_at:
+        if len(self._heap) > self._look_at:
             self._look_at = _SLACK + 4 * len(self._live)
-            if len(heap) > self._look_at:
-                self._heap = heap = list(self._entries())
-                heapify(heap)
-        heappush(heap, (at, seq))
+            if len(self._heap) > self._look_at:
+                self._renew()
+        heappush(self._heap, (at, seq))
+
+    def _renew(self) -> None:
+        self._heap = list(self._entries())
+        heapify(self._heap)
 
     @property
     def first(self) -> float | None:
@@ -49,6 +53,8 @@ class Deadlines:
 
     def next_at(self, true_at: Callable[[int], float | None]) -> float | None:
         """The earliest instant; `true_at` says when a job is really due, None when it has ended."""
+        if len(self._heap) > _FEW + 4 * len(self._live):  # popping what is stale would cost more
+            self._renew()
         while self._heap:
             at, seq = self._heap[0]
             real = true_at(seq)
