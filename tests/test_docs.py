@@ -18,7 +18,8 @@ import pytest
 from tests.cli.up import COMMAND, environment, until
 from zeroidle.cli.commands import COMMANDS
 from zeroidle.cli.main import make_parser
-from zeroidle.cli.reference import commands_page, settings_page
+from zeroidle.cli.reference import MADE, commands_page, settings_page
+from zeroidle.cli.reference_api import api_page
 from zeroidle.project import load
 from zeroidle.project.settings import KEYS, SETTINGS
 
@@ -121,6 +122,7 @@ def test_the_reference_is_the_one_that_the_tables_give() -> None:
     how = "run: python -m zeroidle.cli.reference docs"
     assert (DOCS / "cli.md").read_text() == commands_page(), how
     assert (DOCS / "configuration.md").read_text() == settings_page(), how
+    assert (DOCS / "api.md").read_text() == api_page(MADE), how
 
 
 def test_every_command_option_and_setting_is_documented() -> None:

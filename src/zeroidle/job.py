@@ -161,6 +161,10 @@ class Job(Struct):
         return msgspec.structs.replace(self, phases=[msgspec.structs.replace(p) for p in self.phases])
 
 
+#: How the id of a job of a batch ends.
+BATCH_ENDING = "-b1"
+
+
 class JobIds:
     """Fresh ids in RunPod's form: UUIDs that begin with the time (version 7), so that the store's index grows at its
     end, with 74 random bits. Keeps random bytes at hand, as asking the system for each id costs more than the rest of
@@ -176,6 +180,10 @@ class JobIds:
             self._ends = self._draw()
         at = "%012x" % (time.time_ns() // 1_000_000)
         return f"{'sync-' if sync else ''}{at[:8]}-{at[8:]}-7{self._ends.pop()}-u1"
+
+    def new_of_batch(self) -> str:
+        """`<uuid>-b1`: results of a batch are kept for a time of their own, and so are files with such a name."""
+        return self.new().removesuffix("-u1") + BATCH_ENDING
 
     def _draw(self) -> list[str]:
         """What follows the version in as many ids: 74 random bits, and the variant."""

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from zeroidle.cli.commands import COMMANDS
 from zeroidle.cli.main import make_parser
+from zeroidle.cli.reference_api import api_page
 from zeroidle.project.settings import ENV_DOC, ENV_FILE_DOC, SETTINGS
 
-_MADE = "<!-- Made by `python -m zeroidle.cli.reference docs`; a test compares it. -->"
+MADE = "<!-- Made by `python -m zeroidle.cli.reference docs`; a test compares it. -->"
 
 
 def commands_page() -> str:
     """docs/cli.md."""
-    lines = ["# Commands", "", _MADE, "", *_INTRO]
+    lines = ["# Commands", "", MADE, "", *_INTRO]
     for name, command in COMMANDS.items():
         lines += ["", f"## zeroidle {name}", "", command.summary, ""]
         lines += _command(make_parser(name))
@@ -36,7 +37,7 @@ _INTRO = [
 
 def settings_page() -> str:
     """docs/configuration.md."""
-    lines = ["# Settings", "", _MADE, "", *_SETTINGS_INTRO, ""]
+    lines = ["# Settings", "", MADE, "", *_SETTINGS_INTRO, ""]
     for setting in SETTINGS:
         flag = f", on the command line `{setting.option}`" if setting.flag else ""
         default = f" Default: `{setting.default}`." if setting.default else ""
@@ -122,9 +123,10 @@ def _sentence(text: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """Writes both pages into `folder`."""
+    """Writes the pages into `folder`."""
     (folder / "cli.md").write_text(commands_page())
     (folder / "configuration.md").write_text(settings_page())
+    (folder / "api.md").write_text(api_page(MADE))
 
 
 if __name__ == "__main__":

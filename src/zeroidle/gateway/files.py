@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeroidle.endpoint import Endpoint
+from zeroidle.endpoint import RETENTION_BATCH_S, Endpoint
 from zeroidle.errors import NotFound
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
+from zeroidle.job import BATCH_ENDING
 
 #: How often folders of forgotten jobs are looked for, while there are any.
 SWEEP_S = 300.0
@@ -63,16 +64,19 @@ class Files:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(SWEEP_S, self._sweep)
         # A stream may write a file as much as its job's time-out before the job ends and its retention begins.
-        keep_s = max((e.retention_s + e.timeout_s for e in self._endpoints.values()), default=86_400.0)
-        loop.run_in_executor(None, remove_older, self.folder, time.time() - keep_s)
+        endpoints, now = self._endpoints.values(), time.time()
+        keep_s = max((e.retention_s + e.timeout_s for e in endpoints), default=86_400.0)
+        keep_batches_s = max((e.retention_batch_s + e.timeout_s for e in endpoints), default=RETENTION_BATCH_S)
+        loop.run_in_executor(None, remove_older, self.folder, now - keep_s, now - keep_batches_s)
 
 
-def remove_older(folder: Path, before: float) -> int:
-    """Removes the folders that were last written before `before` (seconds since 1970); answers how many."""
+def remove_older(folder: Path, before: float, batches_before: float) -> int:
+    """Removes the folders that were last written before `before`, those of jobs of batches before `batches_before`
+    (seconds since 1970); answers how many."""
     removed = 0
     with contextlib.suppress(OSError):
         for entry in folder.iterdir():
-            if entry.stat().st_mtime < before:
+            if entry.stat().st_mtime < (batches_before if entry.name.endswith(BATCH_ENDING) else before):
                 shutil.rmtree(entry, ignore_errors=True)
                 removed += 1
     return removed

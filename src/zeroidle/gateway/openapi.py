@@ -193,7 +193,7 @@ class _Shapes:
         made = {
             "requests": some,
             "name": name,
-            "webhook": {**webhook, "description": "Hears when the batch has ended."},
+            "webhook": {**webhook, "description": "An http or https URL that gets the batch when it has ended."},
         }
         more = {**some, "minItems": 1}
         bodies: dict[str, list[Json]] = {

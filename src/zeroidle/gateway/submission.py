@@ -51,7 +51,7 @@ def drafts_of(submissions: list[Submission], endpoint: Endpoint) -> list[Job]:
     now, ids = time.time(), JobIds(max(1, len(submissions)))
     return [
         Job(
-            id=ids.new(),
+            id=ids.new_of_batch(),
             endpoint=endpoint.name,
             input=one.input,
             policy=one.policy,

@@ -148,11 +148,15 @@ class Sources:
         if job.status is not Status.IN_QUEUE:
             return None
         queued = await self.store.list_jobs(job.endpoint, Status.IN_QUEUE, _SCANNED)
-        low = job.policy.low_priority
-        return sum(
-            other.seq < job.seq if other.policy.low_priority == low else low for other in queued if other.id != job.id
-        )
+        turn = _turn(job)
+        return sum(_turn(other) < turn for other in queued if other.id != job.id)
 
     async def _delivery(self, job: Job) -> Delivery | None:
         deliveries = [d for d in await self.store.list_deliveries(limit=_SCANNED) if d.job_id == job.id]
         return max(deliveries, key=lambda d: d.created_at, default=None)
+
+
+def _turn(job: Job) -> tuple[int, float, int]:
+    """Sorts jobs in the order in which they are handed out: those of batches after others, low priority last."""
+    line = 2 if job.policy.low_priority else 0 if job.batch is None else 1
+    return line, job.queued_at, job.seq

@@ -337,7 +337,8 @@ class Changes:
             for job, worker_id in group.ended:
                 self._settle(job)
                 self._tell("ended", job, worker_id)
-                self.waits.ended(job)
+                if not self.waits.ended(job):
+                    self._remember(job)
         else:
             self.error = error
             if not self._failing:  # once, not for every request that comes while the disk is full
@@ -357,8 +358,12 @@ class Changes:
     def _settle(self, job: Job) -> None:
         self.state.settle(job)
         self._drop_key(job)
+
+    def _remember(self, job: Job) -> None:
+        """Keeps an ended job at hand, which nobody waited for: soon somebody will ask for it. Who asks for a batch
+        asks the file, for many jobs at once."""
         forget_at = self._forget_at(job)
-        if forget_at is not None and job.batch is None:  # who asks for a batch asks the file, for many at once
+        if forget_at is not None and job.batch is None:
             self.recent.add(job, forget_at)
 
     def _drop_key(self, job: Job) -> None:

@@ -54,12 +54,14 @@ class Waits:
             if not waits:
                 del self._waits[seq]
 
-    def ended(self, job: Job) -> None:
-        """The end of a job is durable."""
+    def ended(self, job: Job) -> bool:
+        """The end of a job is durable. Answers whether somebody waited for it."""
         waits = self._waits.pop(job.seq, None)
-        if waits is not None:
-            for wait in waits:
-                _tell(wait, job)
+        if waits is None:
+            return False
+        for wait in waits:
+            _tell(wait, job)
+        return True
 
     def gone(self, seq: int) -> None:
         """The job is no more: it could not be written."""
