@@ -23,7 +23,9 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts one observation."""
+        """Counts one observation; one below 0, of a clock that was set back, is one of 0."""
+        if value < 0.0:
+            value = 0.0
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 

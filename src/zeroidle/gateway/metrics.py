@@ -15,6 +15,7 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.gateway.exposition import CONTENT_TYPE, Histogram, Sample, family, histograms
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
+from zeroidle.job import Job
 from zeroidle.store.protocol import EVENT_KINDS, ClockStore, JobEvent
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
@@ -54,7 +55,9 @@ class Metrics:
         self._jobs_of: dict[str, _Jobs] = {}
         self._starts: dict[str, Histogram] = {}
         self._workers: Counter[tuple[str, WorkerEventKind]] = Counter()
-        store.listen(self._on_job)
+        store.listen(self._counted, ("queued", "requeued"))
+        store.listen(self._taken, ("taken",))
+        store.listen(self._ended, ("ended",))
         registry.listen(self._on_worker)
 
     async def handle(self, request: Request) -> Response:
@@ -69,24 +72,34 @@ class Metrics:
 
     # Listening: called for every job, so it does little
 
-    def _on_job(self, event: JobEvent) -> None:
-        kind, job = event.kind, event.job
+    def _seen_of(self, job: Job) -> _Jobs:
         seen = self._jobs_of.get(job.endpoint)
         if seen is None:
             seen = self._jobs_of[job.endpoint] = _Jobs()
-        seen.events[kind if kind != "ended" else job.status] += 1
-        if job.started_at is None:
-            return
-        if kind == "taken":
-            seen.delays.observe(max(0.0, job.started_at - job.queued_at))
-        elif kind == "ended" and job.finished_at is not None:
-            seen.runs.observe(max(0.0, job.finished_at - job.started_at))
+        return seen
+
+    def _counted(self, event: JobEvent) -> None:
+        self._seen_of(event.job).events[event.kind] += 1
+
+    def _taken(self, event: JobEvent) -> None:
+        job = event.job
+        seen = self._seen_of(job)
+        seen.events["taken"] += 1
+        if job.started_at is not None:
+            seen.delays.observe(job.started_at - job.queued_at)
+
+    def _ended(self, event: JobEvent) -> None:
+        job = event.job
+        seen = self._seen_of(job)
+        seen.events[job.status] += 1
+        if job.started_at is not None and job.finished_at is not None:
+            seen.runs.observe(job.finished_at - job.started_at)
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         if kind in ("added", "failed"):
             self._workers[worker.endpoint, kind] += 1
         elif kind == "ready" and worker.ready_at is not None:
-            _of(self._starts, worker.endpoint, _START_S).observe(max(0.0, worker.ready_at - worker.started_at))
+            _of(self._starts, worker.endpoint, _START_S).observe(worker.ready_at - worker.started_at)
 
     # Rendering
 

@@ -54,7 +54,10 @@ class ScalingLoop:
                 pool.boot_s = boot_s
         for name in self.endpoints:
             await take_back(self.store, name)
-        self.store.listen(self._on_job)
+        self.store.listen(self._queued, ("queued",))
+        self.store.listen(self._taken, ("taken",))
+        self.store.listen(self._requeued, ("requeued",))
+        self.store.listen(self._ended, ("ended",))
         self._registry.listen(self._on_worker)
         self._fleet.on_exit(self.workers.exited)
         now = time.monotonic()
@@ -88,47 +91,50 @@ class ScalingLoop:
 
     # -- events
 
-    def _on_job(self, event: JobEvent) -> None:
-        kind, job, worker_id = event.kind, event.job, event.worker_id
+    def _pool_of(self, job: Job) -> Pool | None:
+        """The pool of a job's endpoint; it, and the clock, are made to look at what has happened."""
         pool = self._pools.get(job.endpoint) or self._pool(job.endpoint)
-        if pool is None:
+        if pool is not None:
+            if not self._expiry.poked:
+                self._expiry.poke()
+            if not pool.poked:
+                pool.poke()
+        return pool
+
+    def _queued(self, event: JobEvent) -> None:
+        job = event.job
+        pool = self._pool_of(job)
+        if pool is not None and not job.policy.low_priority:
+            pool.policy.arrived(time.monotonic())
+
+    def _taken(self, event: JobEvent) -> None:
+        job = event.job
+        life = self.workers.lives.get(event.worker_id or "")
+        if self._pool_of(job) is None or life is None:
             return
-        if kind == "queued":
-            if not job.policy.low_priority:
-                pool.policy.arrived(time.monotonic())
-        else:
-            life = self.workers.lives.get(worker_id or job.worker_id or "")
-            if kind == "taken":
-                if life is not None:
-                    self._taken(life, job)
-            elif kind == "ended":
-                self._let_go(life, job)
-                pool.cleared(job.id)
-                self._ended(pool, life, event)
-            else:
-                self._let_go(life, job)
-                if not job.policy.low_priority:
-                    pool.policy.arrived(time.monotonic())
-                if life is not None and job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
-                    self.workers.interrupt(life, job.id, job.attempt)
-        if not self._expiry.poked:
-            self._expiry.poke()
-        if not pool.poked:
-            pool.poke()
-
-    @staticmethod
-    def _let_go(life: Life | None, job: Job) -> None:
-        if life is not None and life.held.pop(job.id, None) is not None:
-            life.settle()
-
-    def _taken(self, life: Life, job: Job) -> None:
         life.held[job.id] = job.attempt
         life.idle_at = None
         if life.worker.ready_at is not None and job.queued_at < life.worker.ready_at:
             self.workers.spawn(self.store.note(job, start_phases(job, life.worker)))
 
-    def _ended(self, pool: Pool, life: Life | None, event: JobEvent) -> None:
+    def _requeued(self, event: JobEvent) -> None:
         job = event.job
+        pool, life = self._pool_of(job), self.workers.lives.get(event.worker_id or "")
+        if pool is None:
+            return
+        self._let_go(life, job)
+        if not job.policy.low_priority:
+            pool.policy.arrived(time.monotonic())
+        if life is not None and job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
+            self.workers.interrupt(life, job.id, job.attempt)
+
+    def _ended(self, event: JobEvent) -> None:
+        job = event.job
+        pool, life = self._pool_of(job), self.workers.lives.get(event.worker_id or job.worker_id or "")
+        if pool is None:
+            return
+        self._let_go(life, job)
+        pool.cleared(job.id)
         if job.started_at is not None and job.finished_at is not None:
             pool.policy.left(time.monotonic(), max(0.0, job.started_at - job.queued_at), ran_s(job))
         if life is None or life.over:  # over: the job ended because its worker did
@@ -137,6 +143,11 @@ class ScalingLoop:
             pool.backoff.worked()
         elif event.worker_id is not None:
             self.workers.interrupt(life, job.id, job.attempt)
+
+    @staticmethod
+    def _let_go(life: Life | None, job: Job) -> None:
+        if life is not None and life.held.pop(job.id, None) is not None:
+            life.settle()
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         life = self.workers.lives.get(worker.id)

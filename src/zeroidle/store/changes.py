@@ -29,7 +29,7 @@ from zeroidle.store.rows import (
     worker_row,
 )
 from zeroidle.store.spool import Spool
-from zeroidle.store.state import Before, State, Told
+from zeroidle.store.state import Before, State
 from zeroidle.store.waits import Wait, Waits
 
 log = logging.getLogger(__name__)
@@ -119,9 +119,14 @@ class Changes:
             self.keys[job.endpoint, job.idempotency_key] = job
         group.dirty = True
 
-    def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
+    def told(self, kind: EventKind, job: Job, worker_id: str | None) -> None:
         """Something for the listeners."""
-        self._tell(kind, job, worker_id)
+        event = JobEvent(kind, job, worker_id)
+        for listener in self.listeners[kind]:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("store.listener_failed event=%s job=%s", kind, job.id)
 
     # What the store adds
 
@@ -336,7 +341,7 @@ class Changes:
                 log.warning("store.commits_again")
             for job, worker_id in group.ended:
                 self._settle(job)
-                self._tell("ended", job, worker_id)
+                self.told("ended", job, worker_id)
                 if not self.waits.ended(job):
                     self._remember(job)
         else:
@@ -400,17 +405,9 @@ class Changes:
         for endpoint in {job.endpoint for _, job, before in failed.undo + later.undo if before is not None}:
             self.on_restored(endpoint)
         for job, worker_id in gone:
-            self._tell("ended", job, worker_id)
+            self.told("ended", job, worker_id)
             self.waits.gone(job.seq)
         return later.waiters
-
-    def _tell(self, kind: EventKind, job: Job, worker_id: str | None) -> None:
-        event = JobEvent(kind, job, worker_id)
-        for listener in self.listeners[kind]:
-            try:
-                listener(event)
-            except Exception:
-                log.exception("store.listener_failed event=%s job=%s", kind, job.id)
 
 
 def _resolve(future: asyncio.Future[Job | None], job: Job | None) -> None:
