@@ -1,0 +1,210 @@
+"""The settings that say how an endpoint is served: its handler, its workers, its times, its bounds."""
+
+from __future__ import annotations
+
+from zeroidle.project import values
+from zeroidle.project.setting import DAY_S, Setting
+
+SERVING: tuple[Setting, ...] = (
+    Setting(
+        "handler",
+        ("handler",),
+        values.text,
+        "path or name",
+        "",
+        "The Python file to serve, or a recipe's name. Relative to the file that holds the setting. Left out when the "
+        "target on the command line names it.",
+        '"app.py"',
+    ),
+    Setting(
+        "root",
+        ("root",),
+        values.folder_path,
+        "path",
+        "",
+        "The folder in which the workers run, so that the handler finds files it opens by a relative path. Default: "
+        "the handler's own folder.",
+        '"."',
+    ),
+    Setting(
+        "python",
+        ("python",),
+        values.interpreter,
+        "path or command",
+        "",
+        "The interpreter that the handler needs: a path, the folder of a virtual environment, or a command on PATH. "
+        "Default: the active virtual environment, or else the interpreter that runs ZeroIdle.",
+        '".venv/bin/python"',
+        flag=True,
+    ),
+    Setting(
+        "sdk",
+        ("sdk",),
+        values.choice("auto", "shim", "real"),
+        "auto, shim or real",
+        "auto",
+        "Which `runpod` module an unmodified handler sees: our light one (`shim`), the installed package (`real`), or "
+        "the light one unless the handler needs more (`auto`).",
+        '"real"',
+        flag=True,
+    ),
+    Setting(
+        "workers",
+        ("min_workers", "max_workers"),
+        values.workers,
+        "[min, max], 0 to 1000",
+        "0:3",
+        "How many workers may live. A minimum above 0 keeps workers warm; a maximum of 0 pauses the endpoint: jobs are "
+        "accepted and wait. A single number is the maximum.",
+        "[0, 3]",
+        flag=True,
+    ),
+    Setting(
+        "idle",
+        ("idle_s",),
+        values.duration(0, DAY_S),
+        f"duration, 0s to {values.show_seconds(DAY_S)}",
+        "5s",
+        "How long a worker without a job stays before it is stopped.",
+        '"60s"',
+        flag=True,
+    ),
+    Setting(
+        "scaler",
+        ("scaler",),
+        values.scaler,
+        "default, queue_delay:TIME or request_count:N",
+        "default",
+        "The rule for the number of workers. `default` starts the first worker at once and then one for each waiting "
+        "job that no worker covers; the two others are RunPod's rules: add a worker when a job has waited longer than "
+        "TIME (4s), or one worker for every N (4) jobs queued or running.",
+        '"queue_delay:4s"',
+        flag=True,
+    ),
+    Setting(
+        "timeout",
+        ("timeout_s",),
+        values.duration(0.1, 7 * DAY_S),
+        "duration, 100ms to 7d",
+        "10m",
+        "How long a job may run before it ends as TIMED_OUT and its worker is stopped. A job's "
+        "`policy.executionTimeout` wins.",
+        '"5m"',
+        flag=True,
+    ),
+    Setting(
+        "ttl",
+        ("ttl_s",),
+        values.duration(1, 7 * DAY_S),
+        "duration, 1s to 7d",
+        "24h",
+        "How long a job may live from its submission, waiting and running. A job's `policy.ttl` wins.",
+        '"24h"',
+        flag=True,
+    ),
+    Setting(
+        "concurrency",
+        ("concurrency",),
+        values.count(1, 1000),
+        "1 to 1000",
+        "1",
+        "How many jobs one worker runs at a time. A handler's own `concurrency_modifier` wins.",
+        "1",
+        flag=True,
+    ),
+    Setting(
+        "retries",
+        ("retries",),
+        values.count(0, 100),
+        "0 to 100",
+        "2",
+        "How often a job is tried again after its worker was lost, before it is set aside as FAILED.",
+        "2",
+    ),
+    Setting(
+        "lease",
+        ("lease_s",),
+        values.duration(1, 3600),
+        "duration, 1s to 1h",
+        "30s",
+        "How long a worker may be silent before its jobs are given to another one.",
+        '"30s"',
+    ),
+    Setting(
+        "start_timeout",
+        ("start_timeout_s",),
+        values.duration(1, DAY_S),
+        "duration, 1s to 24h",
+        "7m",
+        "How long a worker may take from its start until it is ready, before it counts as failed.",
+        '"7m"',
+    ),
+    Setting(
+        "retention",
+        ("retention_s",),
+        values.duration(1, 3650 * DAY_S),
+        "duration, 1s to 3650d",
+        "30m",
+        "How long the result of a job sent by `/run` is kept after its end.",
+        '"24h"',
+    ),
+    Setting(
+        "retention_sync",
+        ("retention_sync_s",),
+        values.duration(1, 3650 * DAY_S),
+        "duration, 1s to 3650d",
+        "60s",
+        "How long the result of a job sent by `/runsync` is kept after its end. A caller that asks with a longer "
+        "`wait` (at most 5 minutes) has as long as that.",
+        '"60s"',
+    ),
+    Setting(
+        "retention_batch",
+        ("retention_batch_s",),
+        values.duration(1, 3650 * DAY_S),
+        "duration, 1s to 3650d",
+        "7d",
+        "How long the result of a job of a batch is kept after its end.",
+        '"30d"',
+    ),
+    Setting(
+        "max_body",
+        ("max_body_bytes",),
+        values.size(1024, 5 << 30),
+        "size, 1KB to 5GB",
+        "10MB",
+        "The largest body that `/run` takes. Larger ones are answered with 413.",
+        '"10MB"',
+    ),
+    Setting(
+        "max_body_sync",
+        ("max_body_sync_bytes",),
+        values.size(1024, 5 << 30),
+        "size, 1KB to 5GB",
+        "20MB",
+        "The largest body that `/runsync` takes.",
+        '"20MB"',
+    ),
+    Setting(
+        "rate_limits",
+        ("rate_limits",),
+        values.choice("none", "runpod"),
+        "none or runpod",
+        "none",
+        "Whether clients are held to rate limits. `runpod` refuses with 429 and `Retry-After` what is over RunPod's "
+        "documented figures, as 1000 `/run` in ten seconds and 200 at once, so that a client can be tested against "
+        "them. On a machine of one's own nothing is gained by refusing oneself.",
+        '"runpod"',
+        flag=True,
+    ),
+    Setting(
+        "fork_server",
+        ("fork_server_idle_s",),
+        values.duration(0, 7 * DAY_S),
+        "duration, 0s to 7d",
+        "10m",
+        "How long a process that has the handler's imports done is kept after the last worker was forked from it, so "
+        "that the next worker starts at once. `0s` keeps none.",
+        '"10m"',
+    ),
+)
