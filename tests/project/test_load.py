@@ -79,6 +79,7 @@ lease = "10s"
 start_timeout = "1m"
 retention = "24h"
 retention_sync = "2m"
+retention_batch = "3d"
 max_body = "1MB"
 max_body_sync = "2MB"
 rate_limits = "runpod"
@@ -120,6 +121,7 @@ env = {{ MODE = "turbo", N = 3, DEBUG = true, HF_TOKEN = "t" }}
             120.0,
             86400.0,
             120.0,
+            259200.0,
             1 << 20,
             2 << 20,
             {"MODE": "turbo", "N": "3", "DEBUG": "true", "HF_TOKEN": "t"},

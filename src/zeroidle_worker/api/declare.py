@@ -11,8 +11,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 KEYS = (
     "name", "gpu", "weights", "volume", "pip", "apt", "image", "workers", "idle", "timeout", "ttl", "concurrency",
     "batch", "scaler", "env", "secrets", "openai", "retries", "files", "file_limit", "file_timeout", "private_urls",
-    "start_timeout", "lease", "retention", "retention_sync", "max_body", "max_body_sync", "rate_limits",
-    "fork_server",
+    "start_timeout", "lease", "retention", "retention_sync", "retention_batch", "max_body",
+    "max_body_sync", "rate_limits", "fork_server",
 )  # fmt: skip
 
 
