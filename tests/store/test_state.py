@@ -7,7 +7,8 @@ from pathlib import Path
 from zeroidle.endpoint import Endpoint
 from zeroidle.job import Job, Status
 from zeroidle.store.protocol import Lease
-from zeroidle.store.state import Before, State, Told
+from zeroidle.store.state import State
+from zeroidle.store.transitions import Before, Told
 
 ENDPOINT = Endpoint("e", Path(), Path(), "", retries=1, ttl_s=1000.0, timeout_s=500.0)
 

@@ -29,7 +29,8 @@ from zeroidle.store.rows import (
     worker_row,
 )
 from zeroidle.store.spool import Spool
-from zeroidle.store.state import Before, State
+from zeroidle.store.state import State
+from zeroidle.store.transitions import Before
 from zeroidle.store.waits import Wait, Waits
 
 log = logging.getLogger(__name__)

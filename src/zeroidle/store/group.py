@@ -12,7 +12,7 @@ from zeroidle.job import Job
 from zeroidle.job_batch import JobBatch
 from zeroidle.store.protocol import Delivery
 from zeroidle.store.rows import Row
-from zeroidle.store.state import Before
+from zeroidle.store.transitions import Before
 
 #: Hears that a commit is durable (None), or why it is not.
 Done = Callable[[StoreError | None], None]

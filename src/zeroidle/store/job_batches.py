@@ -14,7 +14,7 @@ from zeroidle.job_batch import BatchStatus, JobBatch
 from zeroidle.store.base import Base
 from zeroidle.store.rows import phases_text
 from zeroidle.store.spool import LARGE_BYTES
-from zeroidle.store.state import BATCH_TTL_S
+from zeroidle.store.transitions import BATCH_TTL_S
 
 log = logging.getLogger(__name__)
 
