@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from zeroidle.errors import Conflict, NotFound, StoreError
 from zeroidle.job import Job, Spooled, Status
 from zeroidle.store.base import Base
-from zeroidle.store.changes import again
+from zeroidle.store.commits import again
 from zeroidle.store.spool import LARGE_BYTES
 from zeroidle.store.waits import Wait
 
