@@ -10,7 +10,8 @@ from zeroidle.job import Job, Status
 from zeroidle.job_batch import BatchStatus, JobBatch, batch_body
 from zeroidle.store.group import Group
 from zeroidle.store.protocol import Delivery
-from zeroidle.store.rows import Row, batch_row
+from zeroidle.store.rows import Row
+from zeroidle.store.rows_beside import batch_row
 from zeroidle.store.state import State
 
 

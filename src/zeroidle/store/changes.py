@@ -11,10 +11,8 @@ from zeroidle.store.group import Group
 from zeroidle.store.journal import Journal
 from zeroidle.store.notice import delivery_of_end
 from zeroidle.store.protocol import Delivery, WorkerRecord
-from zeroidle.store.rows import (
-    phases_text,
-    worker_row,
-)
+from zeroidle.store.rows import phases_text
+from zeroidle.store.rows_beside import worker_row
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import State
 from zeroidle.store.transitions import Before

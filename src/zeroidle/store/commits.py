@@ -16,14 +16,8 @@ from zeroidle.store.group import Done, Group
 from zeroidle.store.journal import Journal
 from zeroidle.store.protocol import EVENT_KINDS, EventKind, JobEvent
 from zeroidle.store.recent import Recent
-from zeroidle.store.rows import (
-    delivery_row,
-    draft_row,
-    ended_row,
-    job_row,
-    new_ended_row,
-    waiting_row,
-)
+from zeroidle.store.rows import draft_row, ended_row, job_row, new_ended_row, waiting_row
+from zeroidle.store.rows_beside import delivery_row
 from zeroidle.store.spool import Spool
 from zeroidle.store.state import State
 from zeroidle.store.waits import Wait, Waits

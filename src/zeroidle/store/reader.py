@@ -13,7 +13,8 @@ from zeroidle.job import Job, Spooled, Status
 from zeroidle.job_batch import JobBatch
 from zeroidle.store.database import connect, explain, read_queries
 from zeroidle.store.protocol import Delivery, WorkerRecord
-from zeroidle.store.rows import Value, batch_of, delivery_of, job_of, payload_of, told_of, waiting_of, worker_of
+from zeroidle.store.rows import Value, job_of, payload_of, told_of, waiting_of
+from zeroidle.store.rows_beside import batch_of, delivery_of, worker_of
 
 #: A list of jobs with their results ends after so many bytes of them.
 _PAGE_BYTES = 8 << 20

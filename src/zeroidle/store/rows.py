@@ -11,8 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
-from zeroidle.job_batch import BatchStatus, JobBatch
-from zeroidle.store.protocol import Delivery, Outcome, WorkerRecord
+from zeroidle.store.protocol import Outcome
 
 #: What SQLite takes and gives.
 Value = str | bytes | int | float | None
@@ -34,7 +33,8 @@ def text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
-def _text(value: str | None) -> str | None:
+def clean(value: str | None) -> str | None:
+    """`text` of a value that may be missing."""
     return None if value is None else text(value)
 
 
@@ -144,7 +144,7 @@ def job_row(job: Job, forget_at: float | None, bodies: list[Row], new: bool) -> 
         job.losses,
         job.worker_id,
         _put_payload(job.output, 2 * job.seq + 1, bodies) if final else None,
-        _text(job.error),
+        clean(job.error),
         job.progress,
         job.chunks,
         job.chunks_read,
@@ -204,7 +204,7 @@ def phases_text(phases: Iterable[Phase]) -> str:
         return _encode(phases).decode()  # a Phase is an array
     except UnicodeEncodeError:
         rows = [(p.name, p.start, p.end, p.attempt, p.note) for p in phases]
-        return json.dumps([(text(name), start, end, n, _text(note)) for name, start, end, n, note in rows])
+        return json.dumps([(text(name), start, end, n, clean(note)) for name, start, end, n, note in rows])
 
 
 def phases_of(value: str | None) -> list[Phase]:
@@ -223,7 +223,7 @@ def sound_outcome(outcome: Outcome) -> Outcome:
     log_range = outcome.log_range if 0 <= start <= end <= _MAX_INTEGER else None
     if log_range is outcome.log_range and (outcome.error is None or outcome.error.isascii()):
         return outcome
-    return replace(outcome, error=_text(outcome.error), log_range=log_range)
+    return replace(outcome, error=clean(outcome.error), log_range=log_range)
 
 
 def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | None]:
@@ -290,77 +290,3 @@ def waiting_of(row: Sequence[Any], batch: str) -> Job:
         policy = settings.get("policy")
         job.policy, job.webhook = Policy(*policy) if policy else _NO_POLICY, settings.get("webhook")
     return job
-
-
-def delivery_row(delivery: Delivery) -> Row:
-    """The row of a webhook delivery. Its body is kept in the row, or in a file of the spool."""
-    body = delivery.body
-    return (
-        delivery.id,
-        delivery.endpoint,
-        delivery.job_id,
-        text(delivery.url),
-        f"{body.size_bytes}:{body.path}" if isinstance(body, Spooled) else body,
-        delivery.created_at,
-        delivery.state,
-        delivery.attempts,
-        delivery.next_at,
-        delivery.last_status,
-        _text(delivery.last_error),
-        delivery.delivered_at,
-    )
-
-
-def delivery_of(row: Sequence[Any]) -> Delivery:
-    """The delivery of a row."""
-    id_, endpoint, job_id, url, body, *rest = row
-    return Delivery(id_, endpoint, job_id, url, payload_of(body, None) or b"", *rest)
-
-
-def worker_row(record: WorkerRecord) -> Row:
-    """The row of a worker's record."""
-    return (
-        record.id,
-        record.endpoint,
-        record.state,
-        record.pid,
-        record.started_at,
-        record.ready_at,
-        record.ended_at,
-        _text(record.exit),
-        _text(record.error),
-        _text(record.log_path),
-        _text(record.sdk),
-        record.jobs_done,
-        None if record.phases is None else phases_text(sound(record.phases)),
-    )
-
-
-def worker_of(row: Sequence[Any]) -> WorkerRecord:
-    """The record of a row."""
-    values = [*row[:-1], None if row[-1] is None else phases_of(row[-1])]
-    return WorkerRecord(*values)
-
-
-def batch_row(batch: JobBatch) -> Row:
-    """The row of a batch's record."""
-    return (
-        batch.id,
-        batch.endpoint,
-        _text(batch.name),
-        _text(batch.webhook),
-        batch.status.value,
-        batch.created_at,
-        batch.finalized_at,
-        batch.ended_at,
-        batch.total,
-        batch.completed,
-        batch.failed,
-        batch.cancelled,
-    )
-
-
-def batch_of(row: Sequence[Any]) -> JobBatch:
-    """The record of a row."""
-    id_, endpoint, name, webhook, status, *rest = row
-    return JobBatch(id_, endpoint, name, webhook, BatchStatus(status), *rest)
