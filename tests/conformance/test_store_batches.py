@@ -12,7 +12,7 @@ from zeroidle.endpoint import RETENTION_BATCH_S
 from zeroidle.errors import Conflict, NotFound
 from zeroidle.job import Job, Policy, Spooled, Status, read_payload
 from zeroidle.job_batch import BatchStatus, JobBatch, new_batch_id
-from zeroidle.store.protocol import Outcome, Store
+from zeroidle.store.protocol import Outcome, Store, Waiter
 
 FAILED = Outcome(Status.FAILED, error="no")
 
@@ -119,6 +119,7 @@ async def test_a_cancelled_batch_lets_what_runs_end_and_starts_nothing_more(grou
     await store.release([lease(jobs[1])], lost=True, reason="its worker is gone")
     over = await now(store, batch)
     assert (over.completed, over.cancelled, over.failed) == (1, 3, 0) and over.ended_at is not None
+    assert store.counts("e").retried == 0
     assert (await found(store, jobs[1])).status is Status.CANCELLED
     other = await make(store, [a_job(), a_job()])
     cancelled = await store.cancel_batch("e", other.id)
@@ -174,9 +175,9 @@ async def test_an_empty_batch_is_not_finalized_and_pages_have_an_end(ground: Gro
         await store.finalize_batch("e", batch.id)
     jobs = [a_job() for _ in range(5)]
     await store.add_to_batch("e", batch.id, jobs)
-    for at, more in ((0, True), (2, True), (3, False), (5, False)):
+    for at, following in ((0, 2), (2, 4), (3, None), (5, None)):
         answer = await store.list_of_batch("e", batch.id, None, 2, at)
-        assert answer is not None and (ids(answer[0]), answer[1]) == (ids(jobs[at : at + 2]), more)
+        assert answer is not None and (ids(answer[0]), answer[1]) == (ids(jobs[at : at + 2]), following)
     other = await make(store, [])
     assert [one.id for one, _ in await store.list_batches("e", 9, 0)] == [other.id, batch.id]
     assert [one.id for one, _ in await store.list_batches("e", 9, 1)] == [batch.id]
@@ -194,15 +195,15 @@ async def test_a_page_ends_after_enough_bytes_of_results(ground: Ground, store: 
     await take(store, limit=50)
     text = b'"' + b"x" * 250_000 + b'"'
     await store.finish_many([(lease(job), Outcome(Status.COMPLETED, text)) for job in jobs])
-    at, sizes, more = 0, [], True
-    while more:
+    at: int | None = 0
+    sizes = []
+    while at is not None:
         answer = await store.list_of_batch("e", batch.id, None, 1000, at)
         assert answer is not None
-        page, more = answer
+        page, at = answer
         assert {job.output for job in page} == {text}
         sizes.append(len(page))
-        at += len(page)
-    assert at == 50 and sizes[0] == (8 << 20) // len(text)
+    assert sum(sizes) == 50 and sizes[0] == (8 << 20) // len(text)
 
 
 @story
@@ -249,5 +250,73 @@ async def test_a_job_is_found_and_cancelled_while_its_batch_comes_to_the_queue(g
     assert cancelled is not None and cancelled.status is Status.CANCELLED
     await work
     assert store.counts("e").queued == 1199 and (await now(store, batch)).cancelled == 1
-    assert await store.purge("e") == 1199
+    assert (await store.cancel_batch("e", batch.id)).over
+
+
+@story
+async def test_a_purge_waits_for_a_batch_that_comes_to_the_queue(ground: Ground, store: Store) -> None:
+    batch = await make(store, [a_job() for _ in range(1200)])
+    work = asyncio.ensure_future(store.finalize_batch("e", batch.id))
+    while not store.counts("e").queued:
+        await settle()
+    assert await store.purge("e") == 1200
+    await work
     assert (await now(store, batch)).over
+
+
+@story
+async def test_one_request_is_removed_once(ground: Ground, store: Store) -> None:
+    jobs = [a_job() for _ in range(3)]
+    batch = await make(store, jobs)
+    answers = await asyncio.gather(
+        *(store.remove_from_batch("e", batch.id, jobs[0].id) for _ in range(3)),
+        store.replace_in_batch("e", batch.id, a_job(id=jobs[0].id)),
+        return_exceptions=True,
+    )
+    assert sorted(type(answer).__name__ for answer in answers) == ["JobBatch", *["NotFound"] * 3]
+    assert (await now(store, batch)).total == 2 == len(await listed(store, batch))
+
+
+@story
+async def test_a_batch_is_finalized_with_all_its_requests_or_refuses_them(ground: Ground, store: Store) -> None:
+    jobs = [a_job() for _ in range(20)]
+    batch = await make(store, [a_job()])
+    works = [store.add_to_batch("e", batch.id, [job]) for job in jobs]
+    works[10:10] = [store.finalize_batch("e", batch.id)]
+    answers = await asyncio.gather(*works, return_exceptions=True)
+    taken = 1 + sum(isinstance(answer, JobBatch) for n, answer in enumerate(answers) if n != 10)
+    known = await now(store, batch)
+    assert known.status is BatchStatus.FINALIZED and known.total == taken == len(await take(store, limit=99))
+
+
+@story
+async def test_low_priority_jobs_of_a_batch_are_cancelled_with_it_and_none_comes_back(
+    ground: Ground, store: Store
+) -> None:
+    jobs = [a_job(policy=Policy(low_priority=n > 0)) for n in range(3)]
+    batch = await make(store, jobs)
+    await store.finalize_batch("e", batch.id)
+    assert ids(await take(store)) == [jobs[0].id]
+    await store.finish(lease(jobs[0]), FAILED)
+    cancelled = await store.cancel_batch("e", batch.id)
+    assert (cancelled.cancelled, cancelled.failed, store.counts("e").queued_low) == (2, 1, 0)
+    with pytest.raises(Conflict, match="CANCELLED"):
+        await store.retry("e", jobs[0].id)
+
+
+@story
+async def test_what_nobody_could_take_of_a_cancelled_batch_is_not_kept(ground: Ground, store: Store) -> None:
+    (job,) = jobs = [a_job()]
+    batch = await make(store, jobs)
+    cancelling: list[asyncio.Future[JobBatch]] = []
+
+    def busy(given: list[Job]) -> bool:
+        cancelling.append(asyncio.ensure_future(store.cancel_batch("e", batch.id)))
+        return False
+
+    store.offer("e", Waiter("w", 1, 30.0, busy))
+    await store.finalize_batch("e", batch.id)
+    while not cancelling:
+        await settle()
+    over = await cancelling[0]
+    assert over.cancelled == 1 and over.ended_at is not None and (await found(store, job)).status is Status.CANCELLED

@@ -45,6 +45,8 @@ def test_a_batch_runs_from_draft_to_results(plane: GatewayPlane) -> None:
     more = plane.call("POST", f"{path}/requests", {"requests": [{"input": {"fail": "no"}}, {"input": "last"}]}).json
     assert (more["requestTotal"], more["status"]) == (4, "DRAFT")
     assert [one["status"] for one in results(plane, path)] == ["DRAFT"] * 4
+    assert len(plane.call("GET", f"{path}/requests?status=DRAFT").json["requests"]) == 4
+    assert plane.call("GET", f"{path}/requests?status=IN_QUEUE").json == {"requests": [], "total": 4}
     named = plane.call("PUT", path, {"name": "night"}).json
     assert named["name"] == "night"
     assert plane.call("POST", f"{path}/finalize").json["status"] == "FINALIZED"
@@ -57,6 +59,7 @@ def test_a_batch_runs_from_draft_to_results(plane: GatewayPlane) -> None:
     assert [(one["status"], one.get("output", one.get("error"))) for one in found] == [
         ("COMPLETED", 0), ("COMPLETED", 1), ("FAILED", "no"), ("COMPLETED", "last"),
     ]  # fmt: skip
+    assert plane.call("GET", f"{path}/requests?status=DRAFT").json == {"requests": [], "total": 4}
     failed = plane.call("GET", f"{path}/requests?status=FAILED").json
     assert [one["id"] for one in failed["requests"]] == [found[2]["id"]] and failed["total"] == 4
     one = plane.call("GET", f"{path}/requests/{found[3]['id']}").json
@@ -123,7 +126,10 @@ def test_a_cancelled_batch_ends(plane: GatewayPlane) -> None:
         ("POST", "batch", [{"input": 0}] * 10_001, 400, "one call takes 10000"),
         ("POST", "batch", b"[" + b'{"input":"' + b"x" * 11_000_000 + b'"}]', 413, "larger than"),
         ("PUT", "batch/b", {"requests": [{"input": 1}]}, 400, "Only the name"),
+        ("PUT", "batch/b", {}, 400, "Only the name"),
+        ("PUT", "batch/b", [], 400, "Only the name"),
         ("PUT", "batch/b", {"name": "x"}, 404, "no batch 'b'"),
+        ("POST", "batch", b'{"name":"\\ud800"}', 400, "the name of a batch cannot hold half"),
         ("POST", "batch/b/requests", {"requests": []}, 400, "no requests in the body"),
         ("POST", "batch/b/requests", [{"input": 1}], 404, "no batch 'b'"),
         ("POST", "batch/b/requests", {"requests": [{"input": 1}], "name": "x"}, 400, "when it is made"),
@@ -165,7 +171,23 @@ def test_runpods_limits_hold_where_they_are_asked_for(tmp_path: Path) -> None:
         refused = plane.call("POST", "/v2/idle/batch")
         assert refused.status == 429 and "10 batches" in refused.error
         plane.call("POST", f"/v2/idle/batch/{batch}/cancel")
-        assert plane.call("POST", "/v2/idle/batch", [{"input": 1}] * 5000).status == 200
+        last = make(plane, [1] * 4999, "idle")
+        assert plane.call("POST", f"/v2/idle/batch/{last}/requests", [{"input": 1}]).status == 200
+
+
+def test_a_large_body_leaves_no_file(plane: GatewayPlane) -> None:
+    batch = make(plane, ["x" * 10_000] * 100)
+    assert list(plane.store.spool.iterdir()) == []
+    path = f"/v2/echo/batch/{batch}"
+    assert plane.call("POST", f"{path}/requests", [{"input": "x" * 400_000}, {"inputs": 1}]).status == 400
+    assert plane.call("POST", f"{path}/finalize", b" " * 300_000).status == 413
+    assert list(plane.store.spool.iterdir()) == []
+
+
+def test_a_name_can_be_taken_away(plane: GatewayPlane) -> None:
+    path = f"/v2/echo/batch/{make(plane, [])}"
+    assert plane.call("PUT", path, {"name": "night"}).json["name"] == "night"
+    assert "name" not in plane.call("PUT", path, {"name": None}).json
 
 
 def test_a_batch_needs_the_key_as_all_do(plane: GatewayPlane) -> None:

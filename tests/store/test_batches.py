@@ -6,7 +6,10 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from tests.store.test_failing_disk import DONE, LARGE, Disk, on, refused, under_way
+import pytest
+
+from tests.store.test_failing_disk import DONE, LARGE, Disk, on, refused, under_way, until
+from zeroidle.errors import Conflict
 from zeroidle.job import Job, Status, new_job_id
 from zeroidle.job_batch import BatchStatus, JobBatch, new_batch_id
 from zeroidle.store.database import SCHEMA_VERSION
@@ -69,6 +72,11 @@ def test_an_end_that_could_not_be_written_is_counted_once_it_is(tmp_path: Path) 
             first = asyncio.ensure_future(store.finish(leases[0], DONE))
             await under_way()
             await refused(first, store.finish(leases[1], DONE))
+            third = asyncio.ensure_future(store.finish(leases[0], DONE))
+            await asyncio.sleep(0)
+            told = await now(store, batch_id)
+            assert (told.completed, told.ended_at) == (0, None), "what is not in the file is not told"
+            await refused(third)
         known = await now(store, batch_id)
         assert (known.completed, known.ended_at) == (0, None)
         assert all([await store.finish(lease, DONE) for lease in leases])
@@ -86,8 +94,71 @@ def test_a_cancel_that_could_not_be_written_can_be_sent_again(tmp_path: Path) ->
         with disk.failing():
             await refused(store.cancel_batch("e", batch_id))
         assert store.counts("e").queued == 600
+        (job,) = await store.claim("e", "w", 1, 30.0, 0.0)
+        await store.release([Lease("e", job.id, "w")], lost=True, reason="its worker is gone")
+        assert job.status is Status.IN_QUEUE, "nothing is left of the cancel"
         over = await store.cancel_batch("e", batch_id)
         assert over.cancelled == 600 and over.ended_at is not None and store.counts("e").queued == 0
+
+    on(tmp_path, scenario)
+
+
+def test_large_inputs_leave_no_files_behind(tmp_path: Path) -> None:
+    async def scenario(store: SqliteStore, disk: Disk) -> None:
+        batch_id = await make(store, [])
+        with disk.failing():
+            await refused(store.add_to_batch("e", batch_id, some(3, LARGE)))
+        assert list(store.spool.iterdir()) == []
+        gone = asyncio.ensure_future(store.add_to_batch("e", batch_id, some(5, LARGE)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        records = store._changes.batches.all
+        await until(lambda: records[batch_id].total == 5)  # who asked has gone away, what was asked for is done
+        await store.get_batch("e", batch_id)
+        assert len(list(store.spool.iterdir())) == 5
+        await store.cancel_batch("e", batch_id)
+        assert isinstance(await store.add_to_batch("e", await make(store, []), some(1)), JobBatch)
+        with pytest.raises(Conflict):
+            await store.add_to_batch("e", batch_id, some(2, LARGE))
+        assert len(list(store.spool.iterdir())) == 5
+
+    on(tmp_path, scenario)
+
+
+def test_a_cancelled_batch_is_cancelled_by_the_next_plane_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = SqliteStore(tmp_path, {})
+        await store.open()
+        batch_id = await make(store, some(3))
+        await store.finalize_batch("e", batch_id)
+        await store.close()
+        db = sqlite3.connect(tmp_path / "zeroidle.db")
+        # The first commit of a cancel; the plane was killed before the second.
+        db.execute("UPDATE batch SET status = 'CANCELLED'")
+        db.commit()
+        db.close()
+        await store.open()
+        known = await now(store, batch_id)
+        assert known.cancelled == 3 and known.ended_at is not None and store.counts("e").queued == 0
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_batch_that_could_not_be_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(store: SqliteStore, disk: Disk) -> None:
+        jobs = some(5)
+        batch_id = await make(store, jobs)
+        monkeypatch.setattr("zeroidle.store.job_batches._AGAIN_S", 0.01)
+        db, store._reader._list_db = store._reader._list_db, None
+        work = asyncio.ensure_future(store.finalize_batch("e", batch_id))
+        await until(lambda: "store.batch_not_read" in caplog.text)
+        assert not work.done() and store.counts("e").queued == 0
+        store._reader._list_db = db
+        await work
+        assert len(await store.claim("e", "w", 9, 30.0, 0.0)) == 5
 
     on(tmp_path, scenario)
 

@@ -17,7 +17,7 @@ from zeroidle.delivery.retries import DAY, Schedule, retry_after_s
 from zeroidle.delivery.signature import Signer, blocks, load_secret
 from zeroidle.errors import ConfigError, NotFound, StoreError
 from zeroidle.job import Phase, Spooled
-from zeroidle.store.protocol import Delivery, JobEvent, Store
+from zeroidle.store.protocol import Delivery, Store
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class WebhookSender:
 
     async def start(self) -> None:
         """Takes up what an earlier plane left, and listens."""
-        self._store.listen(self._on_job, ("ended",))
+        self._store.listen_deliveries(self._poke)
         self._poke()
 
     async def close(self) -> None:
@@ -98,10 +98,6 @@ class WebhookSender:
         return (self._secrets().split() or [""])[0]
 
     # -- what is due
-
-    def _on_job(self, event: JobEvent) -> None:
-        if event.kind == "ended" and event.job.webhook is not None:
-            self._poke()
 
     def _poke(self) -> None:
         self._poked = True

@@ -25,11 +25,13 @@ from zeroidle.store.batch_protocol import BatchStore
 MAX_NAME_CHARS = 255
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+#: The state of a request whose batch is not finalized; no job has it.
+DRAFT = BatchStatus.DRAFT.value
 MAX_OFFSET = 2**31
 
 #: RunPod's (runpod/docs, "Batch jobs"), for endpoints with rate_limits = "runpod": requests of one batch, batches that
-#: are not over, requests of all of these.
-RUNPOD_LIMITS = (5000, 10, 50_000)
+#: are not over. Its third, 50,000 requests of all, is what these two allow.
+RUNPOD_LIMITS = (5000, 10)
 
 
 class Call(Struct):
@@ -94,7 +96,7 @@ class BatchApi:
 
     async def _rename(self, call: Call) -> Response:
         found = await self._reader.read_many(call.endpoint, call.request)
-        if found.jobs or found.webhook is not None:
+        if found.jobs or found.webhook is not None or not found.named:
             raise RequestError('Only the name of a batch can be changed; send {"name": "..."}.')
         _check_name(found.name)
         await self._store.rename_batch(call.endpoint.name, call.batch_id, found.name)
@@ -123,17 +125,20 @@ class BatchApi:
     async def _requests(self, call: Call) -> Response:
         limit, offset = _page(call.request)
         wanted = call.request.param("status")
-        if wanted is not None and wanted not in Status.__members__:
-            raise RequestError(f"status is {wanted[:100]!r}; it must be one of {', '.join(Status)}.")
-        status = Status(wanted) if wanted is not None else None
+        if wanted is not None and wanted != DRAFT and wanted not in Status.__members__:
+            raise RequestError(f"status is {wanted[:100]!r}; it must be one of {', '.join((*Status, DRAFT))}.")
         batch, _ = await self._known(call)
+        is_draft = batch.status is BatchStatus.DRAFT
+        if wanted is not None and (wanted == DRAFT) != is_draft:
+            return Response(200, b'{"requests":[],"total":%d}' % batch.total)
+        status = None if wanted is None or is_draft else Status(wanted)
         found = await self._store.list_of_batch(call.endpoint.name, call.batch_id, status, limit, offset)
         if found is None:
             raise _unknown(call)
-        jobs, more = found
+        jobs, following = found
         bodies = (self._body(job, batch) for job in jobs)
-        following = b',"next":%d' % (offset + len(jobs)) if more else b""
-        return Response(200, _joined(b'{"requests":[', bodies, b'],"total":%d%b}' % (batch.total, following)))
+        more = b"" if following is None else b',"next":%d' % following
+        return Response(200, _joined(b'{"requests":[', bodies, b'],"total":%d%b}' % (batch.total, more)))
 
     async def _one(self, call: Call) -> Response:
         batch, job = await self._find(call)
@@ -175,17 +180,14 @@ class BatchApi:
     async def _check_limits(self, endpoint: Endpoint, batch: JobBatch | None, more: int) -> None:
         if endpoint.rate_limits != "runpod":
             return
-        of_one, batches, of_all = RUNPOD_LIMITS
+        of_one, at_once = RUNPOD_LIMITS
         total = more + (0 if batch is None else batch.total)
         if total > of_one:
             raise RequestError(f"A batch takes {of_one} requests, not {total}; make several batches.")
-        known = await self._store.list_batches(endpoint.name, MAX_OFFSET, 0)
-        active = [one for one, _ in known if not one.over]
-        if batch is None and len(active) >= batches:
-            raise RateLimited(f"The endpoint {endpoint.name} takes {batches} batches at once; wait for one to end.")
-        waiting = more + sum(one.total - one.completed - one.failed - one.cancelled for one in active)
-        if waiting > of_all:
-            raise RateLimited(f"The endpoint {endpoint.name} takes {of_all} requests of batches at once; wait.")
+        if batch is None:
+            known = await self._store.list_batches(endpoint.name, MAX_OFFSET, 0)
+            if sum(not one.over for one, _ in known) >= at_once:
+                raise RateLimited(f"The endpoint {endpoint.name} takes {at_once} batches at once; wait for one to end.")
 
 
 def _batch(batch: JobBatch, in_progress: int = 0) -> Response:

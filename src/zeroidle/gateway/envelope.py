@@ -54,7 +54,7 @@ class _Envelopes(msgspec.Struct, forbid_unknown_fields=True):
     empty batch."""
 
     requests: list[_Envelope] = []
-    name: str | None = None
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
     webhook: str | None = None
 
 
@@ -74,11 +74,13 @@ class Submission(NamedTuple):
 
 
 class Submissions(NamedTuple):
-    """Requests of a batch, checked, with the name and the webhook of the batch itself."""
+    """Requests of a batch, checked, with the name and the webhook of the batch itself. `named`: a name was given,
+    perhaps none."""
 
     requests: list[Submission]
     name: str | None = None
     webhook: str | None = None
+    named: bool = False
 
 
 def read_many(body: bytes) -> Submissions:
@@ -97,7 +99,8 @@ def read_many(body: bytes) -> Submissions:
             submissions.append(_submission(envelope, _unmarked(_with_input(envelope))))
         except RequestError as exc:
             raise RequestError(f"requests[{n}]: {exc.message}") from exc
-    return Submissions(submissions, batch.name, batch.webhook or None)
+    named = batch.name is not msgspec.UNSET
+    return Submissions(submissions, batch.name or None, batch.webhook or None, named)
 
 
 def read_small(body: bytes) -> Submission:
@@ -179,8 +182,8 @@ def _decoded(body: bytes | mmap.mmap, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise RequestError(f"The body is not valid JSON: {exc}.") from exc
     except UnicodeDecodeError as exc:
         raise RequestError(
-            "webhook and policy cannot hold half of a surrogate pair: a \\u escape from \\ud800 to \\udfff that stands "
-            "alone; only the input can."
+            "webhook, policy and the name of a batch cannot hold half of a surrogate pair: a \\u escape from \\ud800 "
+            "to \\udfff that stands alone; only the input can."
         ) from exc
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.") from exc

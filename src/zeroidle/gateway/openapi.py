@@ -63,7 +63,7 @@ _OPERATIONS = (
     _Operation("batch/{batch}/requests", "post", "Add requests", "Batch", _BATCH, ("409",), "requests", "batch-add"),
     _Operation(
         "batch/{batch}/requests", "get", "Its jobs in their order", "BatchRequests",
-        (*_BATCH, "state", "limit", "offset"), name="batch-requests",
+        (*_BATCH, "requestState", "limit", "offset"), name="batch-requests",
     ),
     _Operation("batch/{batch}/requests/{id}", "get", "One request", "BatchRequest", _ONE, name="batch-request"),
     _Operation(

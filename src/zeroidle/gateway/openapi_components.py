@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zeroidle.gateway.batch_api import MAX_OFFSET
+from zeroidle.gateway.batch_api import DRAFT, MAX_OFFSET
 from zeroidle.gateway.runpod_api import (
     DEFAULT_STREAM_WAIT_MS,
     DEFAULT_WAIT_MS,
@@ -48,7 +48,7 @@ _BATCH_JOB: Json = {
     "required": ["id", "status"],
     "properties": {
         "id": {"type": "string"},
-        "status": {"enum": [*_STATES, "DRAFT"]},
+        "status": {"enum": [*_STATES, DRAFT]},
         "delayTime": _MILLISECONDS,
         "executionTime": _MILLISECONDS,
         "output": {},
@@ -187,6 +187,7 @@ PARAMETERS: Json = {
         "The first chunk to answer, counted from 0; without it, those that were not read yet.",
     ),
     "state": _query("status", {"enum": _STATES}, "Only jobs in this state."),
+    "requestState": _query("status", {"enum": [*_STATES, DRAFT]}, "Only those in this state."),
     "limit": _query(
         "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": 100}, "How many at most."
     ),

@@ -70,6 +70,7 @@ class Drafts(NamedTuple):
     jobs: list[Job]
     name: str | None
     webhook: str | None
+    named: bool = False
 
 
 class UnsupportedBody(RequestError):
@@ -168,7 +169,8 @@ class Reader:
                     _checked(self.check, endpoint, one.input)
                 except RequestError as exc:
                     raise RequestError(f"requests[{n}]: {exc.message}") from exc
-        return Drafts(drafts_of(submissions.requests, endpoint), submissions.name, submissions.webhook)
+        jobs = drafts_of(submissions.requests, endpoint)
+        return Drafts(jobs, submissions.name, submissions.webhook, submissions.named)
 
     async def _in_thread(self, request: Request, work: Callable[[], Submission]) -> Submission:
         """Works on a large body. Its file is ours from here on: the thread goes on when the client has gone away."""

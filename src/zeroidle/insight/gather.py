@@ -117,7 +117,7 @@ class Sources:
                 text = logs.only_job(own.text, job.id)
         return JobFacts(
             job=job,
-            ahead=await self._ahead(job),
+            ahead=self.store.ahead(job) if job.status is Status.IN_QUEUE else None,
             worker=worker,
             log=text.splitlines()[-_LOG_LINES:],
             delivery=await self._delivery(job) if job.webhook else None,
@@ -143,20 +143,6 @@ class Sources:
                     found.append(await self.store.get(name, job.id) or job)
         return found
 
-    async def _ahead(self, job: Job) -> int | None:
-        """How many jobs will be handed out before this one (counted up to a limit)."""
-        if job.status is not Status.IN_QUEUE:
-            return None
-        queued = await self.store.list_jobs(job.endpoint, Status.IN_QUEUE, _SCANNED)
-        turn = _turn(job)
-        return sum(_turn(other) < turn for other in queued if other.id != job.id)
-
     async def _delivery(self, job: Job) -> Delivery | None:
         deliveries = [d for d in await self.store.list_deliveries(limit=_SCANNED) if d.job_id == job.id]
         return max(deliveries, key=lambda d: d.created_at, default=None)
-
-
-def _turn(job: Job) -> tuple[int, float, int]:
-    """Sorts jobs in the order in which they are handed out: those of batches after others, low priority last."""
-    line = 2 if job.policy.low_priority else 0 if job.batch is None else 1
-    return line, job.queued_at, job.seq

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError
-from zeroidle.job import Payload, Spooled
+from zeroidle.job import Job, Payload, Spooled, Status
 from zeroidle.store.changes import Changes
 from zeroidle.store.hatch import Hatch
 from zeroidle.store.journal import Journal
 from zeroidle.store.reader import Reader
 from zeroidle.store.spool import Spool
+
+#: So many jobs end before the loop may do something else.
+_AT_ONCE = 500
 
 
 class Base:
@@ -39,6 +43,17 @@ class Base:
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("The job store is closed.")
+
+    async def _cancel_all(self, jobs: Sequence[Job]) -> int:
+        """Cancels those that still wait, some at a time, so that others have their turn; answers how many."""
+        ended = 0
+        for at in range(0, len(jobs), _AT_ONCE):
+            for job in jobs[at : at + _AT_ONCE]:
+                if job.status is Status.IN_QUEUE and self._state.find(job.endpoint, job.id) is job:
+                    self._state.cancel(job, time.time())
+                    ended += 1
+            await asyncio.sleep(0)
+        return ended
 
     async def _loaded(self, batch_id: str | None = None) -> None:
         """Waits until a batch that is being finalized is in the queue; without an id, until all are."""

@@ -43,9 +43,10 @@ class BatchStore(Protocol):
 
     async def list_of_batch(
         self, endpoint: str, batch_id: str, status: Status | None, limit: int, offset: int
-    ) -> tuple[list[Job], bool] | None:
-        """Its jobs in the order of submission, without their inputs, and whether there are more; drafts are IN_QUEUE.
-        One answer holds at most 8 MiB of results, but at least one. None: no such batch."""
+    ) -> tuple[list[Job], int | None] | None:
+        """Its jobs in the order of submission, without their inputs, and the offset of the following ones, if there
+        are more; drafts are IN_QUEUE. One answer holds at most 8 MiB of results, but at least one. None: no such
+        batch."""
 
     async def one_of_batch(self, endpoint: str, batch_id: str, job_id: str) -> Job | None:
         """One of its jobs or drafts, with its input."""

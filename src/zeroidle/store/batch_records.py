@@ -65,6 +65,7 @@ class BatchRecords:
             body = msgspec.json.encode(batch_body(batch, 0))
             id_ = f"msg_{batch.id}_{round(now * 1000)}"
             group.deliveries[id_] = Delivery(id_, batch.endpoint, batch.id, batch.webhook, body, now, next_at=now)
+            group.deliveries_due = True
 
     def forget(self, group: Group, now: float) -> None:
         """Removes records of batches whose jobs are gone."""

@@ -56,6 +56,7 @@ class Changes(Commits):
                 group.made.append(body.path)
             delivery = delivery_of_end(job, job.webhook, body)
             group.deliveries[delivery.id] = delivery
+            group.deliveries_due = True
         group.dirty = True
         self._lazily()
 

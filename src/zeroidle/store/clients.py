@@ -155,10 +155,10 @@ class ClientSide(Base):
         """Cancels every queued job of the endpoint; answers how many."""
         self._check_open()
         await self._loaded()
-        jobs = self._state.purge(endpoint, time.time())
-        if jobs:
+        ended = await self._cancel_all(self._state.waiting(endpoint))
+        if ended:
             await self._changes.durable()
-        return len(jobs)
+        return ended
 
     async def read_stream(
         self, endpoint: str, job_id: str, start: int | None = None, wait_s: float = 0.0

@@ -48,6 +48,7 @@ class Commits:
         self.webhook_bodies: dict[int, Spooled] = {}
         self.listeners: dict[EventKind, list[Callable[[JobEvent], None]]] = {kind: [] for kind in EVENT_KINDS}
         self.on_restored: Callable[[str], None] = lambda endpoint: None
+        self.on_deliveries: list[Callable[[], None]] = []
         self._journal = journal
         self._spool = spool
         self._group = Group()
@@ -206,6 +207,9 @@ class Commits:
                 self.told("ended", job, worker_id)
                 if not self.waits.ended(job):
                     self._remember(job)
+            if group.deliveries_due:
+                for listener in self.on_deliveries:
+                    listener()
         else:
             self.error = error
             if not self._failing:  # once, not for every request that comes while the disk is full

@@ -44,6 +44,7 @@ class Group(Struct, eq=False):
     abandoned: list[Row] = field(default_factory=list)
     batches_before: dict[str, JobBatch | None] = field(default_factory=dict)
     forget_batches: list[str] = field(default_factory=list)
+    deliveries_due: bool = False
     made: list[str] = field(default_factory=list)
     waiters: list[Done] = field(default_factory=list)
     dirty: bool = False

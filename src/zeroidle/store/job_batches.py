@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from zeroidle.errors import Conflict, NotFound, StoreError
 from zeroidle.job import Job, Phase, Spooled, Status
@@ -18,8 +19,10 @@ from zeroidle.store.transitions import BATCH_TTL_S
 
 log = logging.getLogger(__name__)
 
-#: So many jobs go from the file to the queue, or end, before the loop may do something else.
+#: So many jobs go from the file to the queue before the loop may do something else.
 _AT_ONCE = 500
+#: A batch that could not be read is tried again after this time, in seconds.
+_AGAIN_S = 1.0
 
 
 class BatchSide(Base):
@@ -29,60 +32,58 @@ class BatchSide(Base):
 
     async def create_batch(self, batch: JobBatch, jobs: Sequence[Job]) -> JobBatch:
         """Takes a new batch with its first requests."""
-        self._check_open()
-        await self._keep_inputs(jobs)
-        try:
+
+        async def create() -> JobBatch:
             self._changes.batches.add(self._changes.draft(), batch)
             self._add(batch, jobs)
             answer = batch.copy()
             await self._changes.durable()
-        except Exception:
-            self._discard_inputs(jobs)
-            raise
-        return answer
+            return answer
+
+        return await self._alone(self._with_inputs(jobs, create))
 
     async def add_to_batch(self, endpoint: str, batch_id: str, jobs: Sequence[Job]) -> JobBatch:
         """Takes more requests, all or none. Raises NotFound, and Conflict when it is no draft."""
-        self._check_open()
-        self._draft(endpoint, batch_id)
-        await self._keep_inputs(jobs)
-        try:
+
+        async def add() -> JobBatch:
             batch = self._draft(endpoint, batch_id)
             self._changes.batches.change(self._changes.draft(), batch)
             self._add(batch, jobs)
             answer = batch.copy()
             await self._changes.durable()
-        except Exception:
-            self._discard_inputs(jobs)
-            raise
-        return answer
+            return answer
+
+        return await self._alone(self._with_inputs(jobs, add))
 
     async def replace_in_batch(self, endpoint: str, batch_id: str, job: Job) -> JobBatch:
         """Puts `job` in the place of the request with its id. Raises NotFound, Conflict."""
-        await self._keep_inputs([job])
-        try:
+
+        async def replace() -> JobBatch:
             async with self._editing:
                 batch, earlier = await self._find_draft(endpoint, batch_id, job.id)
                 job.seq, job.batch, job.created_at = earlier.seq, batch_id, earlier.created_at
                 self._forget_draft(earlier)
                 self._changes.draft().drafts.append((job, _ttl_s(job)))
                 await self._changes.durable()
-        except Exception:
-            self._discard_inputs([job])
-            raise
-        return batch
+                return batch
+
+        return await self._alone(self._with_inputs([job], replace))
 
     async def remove_from_batch(self, endpoint: str, batch_id: str, job_id: str) -> JobBatch:
         """Removes one request. Raises NotFound, Conflict."""
-        async with self._editing:
-            _, earlier = await self._find_draft(endpoint, batch_id, job_id)
-            batch = self._draft(endpoint, batch_id)
-            self._changes.batches.change(self._changes.draft(), batch)
-            batch.total -= 1
-            self._forget_draft(earlier)
-            answer = batch.copy()
-            await self._changes.durable()
-        return answer
+
+        async def remove() -> JobBatch:
+            async with self._editing:
+                _, earlier = await self._find_draft(endpoint, batch_id, job_id)
+                batch = self._draft(endpoint, batch_id)
+                self._changes.batches.change(self._changes.draft(), batch)
+                batch.total -= 1
+                self._forget_draft(earlier)
+                answer = batch.copy()
+                await self._changes.durable()
+                return answer
+
+        return await self._alone(remove())
 
     async def rename_batch(self, endpoint: str, batch_id: str, name: str | None) -> JobBatch:
         """Gives it a name. Raises NotFound."""
@@ -97,45 +98,46 @@ class BatchSide(Base):
     async def finalize_batch(self, endpoint: str, batch_id: str) -> JobBatch:
         """Puts its requests in the queue, all or none; nothing happens to one that is FINALIZED already. Raises
         NotFound, and Conflict when it is cancelled or has no requests."""
-        return await self._to_the_end(lambda: self._finalize(endpoint, batch_id))
+        return await self._alone(self._finalize(endpoint, batch_id))
 
     async def cancel_batch(self, endpoint: str, batch_id: str) -> JobBatch:
         """Cancels what waits; what runs may end. Raises NotFound."""
-        return await self._to_the_end(lambda: self._cancel(endpoint, batch_id))
+        return await self._alone(self._cancel(endpoint, batch_id))
 
     async def get_batch(self, endpoint: str, batch_id: str) -> tuple[JobBatch, int] | None:
         """The batch and how many of its jobs run."""
-        await self._settled()
-        batches = self._changes.batches
-        batch = batches.all.get(batch_id)
-        if batch is None or batch.endpoint != endpoint:
-            return None
-        return batch.copy(), batches.in_progress(batch)
+        found = await self._told(lambda: [b for b in (self._known(endpoint, batch_id),) if b is not None])
+        return found[0] if found else None
 
     async def list_batches(self, endpoint: str, limit: int, offset: int) -> list[tuple[JobBatch, int]]:
         """Batches, newest first, each as `get_batch` answers it."""
-        await self._settled()
-        batches = self._changes.batches
-        found = [batch for batch in reversed(batches.all.values()) if batch.endpoint == endpoint]
-        return [(batch.copy(), batches.in_progress(batch)) for batch in found[offset : offset + limit]]
+
+        def some() -> list[JobBatch]:
+            newest = reversed(self._changes.batches.all.values())
+            return [batch for batch in newest if batch.endpoint == endpoint][offset : offset + limit]
+
+        return await self._told(some)
 
     async def list_of_batch(
         self, endpoint: str, batch_id: str, status: Status | None, limit: int, offset: int
-    ) -> tuple[list[Job], bool] | None:
-        """Its jobs in the order of submission, without their inputs, and whether there are more; drafts are IN_QUEUE.
-        One answer holds at most 8 MiB of results, but at least one. None: no such batch."""
+    ) -> tuple[list[Job], int | None] | None:
+        """Its jobs in the order of submission, without their inputs, and the offset of the following ones, if there
+        are more; drafts are IN_QUEUE. One answer holds at most 8 MiB of results, but at least one. None: no such
+        batch."""
         with suppress(StoreError):  # a full disk does not hide what there is
             await self._changes.durable(everything=True)
         if self._known(endpoint, batch_id) is None:
             return None
         wanted = None if status is None else status.value
         jobs, more = await asyncio.to_thread(self._reader.of_batch, batch_id, wanted, time.time(), limit, offset)
-        live = self._state.live
-        return [live.get(job.seq, job) for job in jobs], more
+        live, following = self._state.live, offset + len(jobs) if more else None
+        jobs = [live.get(job.seq, job) for job in jobs]
+        return [job for job in jobs if status is None or job.status is status], following
 
     async def one_of_batch(self, endpoint: str, batch_id: str, job_id: str) -> Job | None:
         """One of its jobs or drafts, with its input."""
-        await self._settled()
+        with suppress(StoreError):
+            await self._changes.durable(everything=True)
         if self._known(endpoint, batch_id) is None:
             return None
         found = await asyncio.to_thread(self._reader.one_of_batch, endpoint, batch_id, job_id, time.time())
@@ -144,39 +146,39 @@ class BatchSide(Base):
     # How
 
     async def _finalize(self, endpoint: str, batch_id: str) -> JobBatch:
-        changes = self._changes
-        batch = self._batch(endpoint, batch_id)
-        if batch.status is BatchStatus.FINALIZED:
-            await changes.durable()
-            return self._batch(endpoint, batch_id).copy()
-        batch = self._draft(endpoint, batch_id)
-        if not batch.total:
-            raise Conflict(f"The batch {batch_id} has no requests; add some before it is finalized.")
-        now = time.time()
-        group = changes.draft()
-        changes.batches.change(group, batch)
-        batch.status, batch.finalized_at = BatchStatus.FINALIZED, now
-        group.finalized.append((batch_id, now, phases_text([Phase("queued", now)])))
-        loaded = self._loading[batch_id] = asyncio.get_running_loop().create_future()
-        try:
-            await changes.durable()
-            await self._load_batch(endpoint, batch_id)
-        finally:
-            del self._loading[batch_id]
-            loaded.set_result(None)
-        return self._batch(endpoint, batch_id).copy()
+        async with self._editing:
+            changes = self._changes
+            batch = self._batch(endpoint, batch_id)
+            if batch.status is not BatchStatus.FINALIZED:
+                batch = self._draft(endpoint, batch_id)
+                if not batch.total:
+                    raise Conflict(f"The batch {batch_id} has no requests; add some before it is finalized.")
+                now = time.time()
+                group = changes.draft()
+                changes.batches.change(group, batch)
+                batch.status, batch.finalized_at = BatchStatus.FINALIZED, now
+                group.finalized.append((batch_id, now, phases_text([Phase("queued", now)])))
+                loaded = self._loading[batch_id] = asyncio.get_running_loop().create_future()
+                try:
+                    await changes.durable()
+                    await self._load_batch(endpoint, batch_id)
+                finally:
+                    del self._loading[batch_id]
+                    loaded.set_result(None)
+            return await self._durable_copy(endpoint, batch_id)
 
     async def _load_batch(self, endpoint: str, batch_id: str) -> None:
-        """Takes the jobs of a batch, which the file has as queued, into the queue. Should it not come to the end, the
-        next start does so."""
+        """Takes the jobs of a batch, which the file has as queued, into the queue. Should the store be closed before
+        the end, the next start does so."""
         seq = 0
         while self._open:
             try:
                 jobs = await asyncio.to_thread(self._reader.waiting_of_batch, batch_id, seq, _AT_ONCE)
-            except StoreError:
+            except StoreError as exc:
                 if self._open:
-                    raise
-                return  # the store was closed meanwhile
+                    log.error("store.batch_not_read batch=%s error=%s", batch_id, exc)
+                    await asyncio.sleep(_AGAIN_S)
+                continue
             if not jobs or not self._open:
                 return
             self._state.admit(jobs)
@@ -184,40 +186,53 @@ class BatchSide(Base):
             self._hatch.serve(endpoint)
 
     async def _cancel(self, endpoint: str, batch_id: str) -> JobBatch:
-        changes, state = self._changes, self._state
-        batch = self._batch(endpoint, batch_id)
-        now = time.time()
-        if batch.status is not BatchStatus.CANCELLED and not batch.over:
-            group = changes.draft()
-            changes.batches.change(group, batch)
-            if batch.status is BatchStatus.DRAFT:
-                forget_at = now + state.endpoint(endpoint).retention_batch_s
-                group.abandoned.append((batch_id, now, forget_at))
-                batch.cancelled = batch.total
-            batch.status = BatchStatus.CANCELLED
-            state.stopped.add(batch_id)
-            if batch.over:
-                changes.batches.end(group, batch, now)
-        if batch.status is BatchStatus.CANCELLED:
-            queue = state.queue(endpoint)
-            waiting = [job for line in (queue.batch, queue.low) for job in line.values() if job.batch == batch_id]
-            for at in range(0, len(waiting), _AT_ONCE):
-                for job in waiting[at : at + _AT_ONCE]:
-                    if job.status is Status.IN_QUEUE:
-                        state.cancel(job, now)
-                await asyncio.sleep(0)
-        await changes.durable()
-        return self._batch(endpoint, batch_id).copy()
+        """First the batch is cancelled for good, after which none of its jobs is handed out (`State.stopped`); then
+        its jobs are."""
+        async with self._editing:
+            changes, state = self._changes, self._state
+            batch = self._batch(endpoint, batch_id)
+            if batch.status is not BatchStatus.CANCELLED and not batch.over:
+                now = time.time()
+                group = changes.draft()
+                changes.batches.change(group, batch)
+                if batch.status is BatchStatus.DRAFT:
+                    forget_at = now + state.endpoint(endpoint).retention_batch_s
+                    group.abandoned.append((batch_id, now, forget_at))
+                    batch.cancelled = batch.total
+                batch.status = BatchStatus.CANCELLED
+                state.stopped.add(batch_id)
+                if batch.over:
+                    changes.batches.end(group, batch, now)
+            await changes.durable()
+            if self._batch(endpoint, batch_id).status is BatchStatus.CANCELLED:
+                await self._cancel_all(state.waiting(endpoint, batch_id))
+            return await self._durable_copy(endpoint, batch_id)
 
-    async def _to_the_end(self, work: Callable[[], Awaitable[JobBatch]]) -> JobBatch:
+    async def _durable_copy(self, endpoint: str, batch_id: str) -> JobBatch:
+        answer = self._batch(endpoint, batch_id).copy()
+        await self._changes.durable()
+        return answer
+
+    async def _told(self, find: Callable[[], list[JobBatch]]) -> list[tuple[JobBatch, int]]:
+        """Copies of batches as they are in the file; how many of their jobs run."""
+        batches = self._changes.batches
+
+        def copies() -> list[tuple[JobBatch, int]]:
+            return [(batch.copy(), batches.in_progress(batch)) for batch in find()]
+
+        found = copies()
+        try:
+            await self._changes.durable()
+        except StoreError:
+            return copies()  # what they were then was taken back
+        return found
+
+    async def _alone(self, work: Coroutine[Any, Any, JobBatch]) -> JobBatch:
         """Does something that must not stop in the middle, also when whoever asked for it has gone away."""
+        if not self._open:
+            work.close()
         self._check_open()
-
-        async def alone() -> JobBatch:
-            async with self._editing:
-                return await work()
-
-        task = asyncio.get_running_loop().create_task(alone())
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return await asyncio.shield(task)
@@ -226,10 +241,6 @@ class BatchSide(Base):
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None and not isinstance(exc, Conflict | NotFound):
             log.error("store.batch_failed error=%s", exc)
-
-    async def _settled(self) -> None:
-        with suppress(StoreError):
-            await self._changes.durable()
 
     def _known(self, endpoint: str, batch_id: str) -> JobBatch | None:
         batch = self._changes.batches.all.get(batch_id)
@@ -268,20 +279,21 @@ class BatchSide(Base):
     def _forget_draft(self, job: Job) -> None:
         self._changes.forget([job.seq], [job.input.path] if isinstance(job.input, Spooled) else [])
 
-    async def _keep_inputs(self, jobs: Sequence[Job]) -> None:
-        """Makes durable files of large inputs; those that are files already are ours from here on."""
-        large = [job for job in jobs if isinstance(job.input, Spooled) or len(job.input) >= LARGE_BYTES]
-        if large:
-            await asyncio.to_thread(self._keep_all, large)
+    async def _with_inputs(self, jobs: Sequence[Job], work: Callable[[], Awaitable[JobBatch]]) -> JobBatch:
+        """Makes durable files of large inputs before the work; those that are files already are ours from here on.
+        When the work fails they go."""
+        try:
+            large = [job for job in jobs if isinstance(job.input, Spooled) or len(job.input) >= LARGE_BYTES]
+            if large:
+                await asyncio.to_thread(self._keep_all, large)
+            return await work()
+        except Exception:
+            self._files.remove([job.input.path for job in jobs if isinstance(job.input, Spooled)])
+            raise
 
     def _keep_all(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.input = self._keep(job.input)
-
-    def _discard_inputs(self, jobs: Sequence[Job]) -> None:
-        made = [job.input.path for job in jobs if isinstance(job.input, Spooled)]
-        if made:
-            self._files.remove(made)
 
 
 def _ttl_s(job: Job) -> float:

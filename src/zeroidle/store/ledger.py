@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from zeroidle.errors import StoreError
@@ -12,6 +13,10 @@ from zeroidle.store.protocol import Delivery, WorkerRecord
 
 class Ledger(Base):
     """The part of the store that knows no queue."""
+
+    def listen_deliveries(self, listener: Callable[[], None]) -> None:
+        """Adds a listener, which is called when a delivery was made that is due at once, and is durable."""
+        self._changes.on_deliveries.append(listener)
 
     async def save_delivery(self, delivery: Delivery) -> None:
         """Inserts or replaces."""

@@ -188,6 +188,9 @@ class ClockStore(Protocol):
     def counts(self, endpoint: str) -> Counts:
         """From memory; exact."""
 
+    def ahead(self, job: Job) -> int:
+        """How many jobs will be handed out before this one, which waits; from memory."""
+
     def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
         """Adds a listener, which hears of events of these kinds."""
 
@@ -242,6 +245,9 @@ class WorkerRecord:
 
 class LedgerStore(Protocol):
     """Rows beside the jobs: webhook deliveries, workers, API keys, counters."""
+
+    def listen_deliveries(self, listener: Callable[[], None]) -> None:
+        """Adds a listener, which is called when a delivery was made that is due at once, and is durable."""
 
     async def save_delivery(self, delivery: Delivery) -> None:
         """Inserts or replaces. A job's first delivery row is written in the same commit as the job's end (the store

@@ -148,6 +148,7 @@ class Reader:
                     for row in rows:
                         job = told_of(row)
                         output = job.output
+                        size_bytes += len(job.error or "")
                         size_bytes += output.size_bytes if isinstance(output, Spooled) else len(output or b"")
                         if len(jobs) == limit or (jobs and size_bytes > _PAGE_BYTES):
                             return jobs, True

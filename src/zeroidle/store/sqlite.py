@@ -12,6 +12,7 @@ from pathlib import Path
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import StoreError, StoreFull
 from zeroidle.job import Job, Phase
+from zeroidle.job_batch import BatchStatus
 from zeroidle.store.clients import ClientSide
 from zeroidle.store.database import explain
 from zeroidle.store.job_batches import BatchSide
@@ -66,6 +67,9 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
                 raise StoreFull(f"The disk of {folder} is full; free some space and start again.") from exc
             raise
         self._open = True
+        for batch in list(self._changes.batches.all.values()):
+            if batch.status is BatchStatus.CANCELLED and not batch.over:  # the plane ended in the middle of it
+                await self._cancel_all(self._state.waiting(batch.endpoint, batch.id))
 
     def _load(self) -> None:
         self._files.make()
@@ -111,6 +115,10 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
         """From memory; exact."""
         return self._state.counts(endpoint)
 
+    def ahead(self, job: Job) -> int:
+        """How many jobs will be handed out before this one, which waits; from memory."""
+        return self._state.ahead(job)
+
     def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
         """Adds a listener, which hears of events of these kinds."""
         for kind in kinds:
@@ -120,7 +128,10 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
         """Ends what is over its time (ttl: TIMED_OUT, also when running; execution timeout: TIMED_OUT), gives back
         jobs whose lease ran out, forgets results past retention. Answers when to call again at the latest."""
         self._check_open()
-        self._state.expire(now)
+        due = self._state.expire(now)
+        while due is not None and due <= now:
+            await asyncio.sleep(0)  # there is more than others can be kept waiting for
+            due = self._state.expire(now)
         for endpoint in list(self._state.queues):
             self._hatch.serve(endpoint)
         if now - self._tidied_at >= _TIDY_EVERY_S:

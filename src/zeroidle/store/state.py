@@ -9,6 +9,9 @@ from zeroidle.job import Job, Payload, Phase
 from zeroidle.store.protocol import Counts, Lease, Outcome, Waiter
 from zeroidle.store.transitions import CANCELLED, FAILED, IN_PROGRESS, IN_QUEUE, LEASE_LOST, TIMED_OUT, Transitions
 
+#: What `expire` looks at in one go.
+_AT_ONCE = 1000
+
 
 class State(Transitions):
     """What clients, workers and the clock may do to the queues."""
@@ -58,18 +61,31 @@ class State(Transitions):
         """Ends a live job as CANCELLED."""
         self._end(job, CANCELLED, self._tick(now))
 
-    def purge(self, endpoint: str, now: float) -> list[Job]:
-        """Cancels everything that waits."""
+    def waiting(self, endpoint: str, batch: str | None = None) -> list[Job]:
+        """The jobs that wait, in the order in which they will be handed out; with `batch` those of one batch."""
         queue = self.queue(endpoint)
-        jobs = [*queue.high.values(), *queue.batch.values(), *queue.low.values()]
-        for job in jobs:
-            self.cancel(job, now)
-        return jobs
+        jobs = [job for line in (queue.high, queue.batch, queue.low) for job in line.values()]
+        return jobs if batch is None else [job for job in jobs if job.batch == batch]
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs will be handed out before this one, which waits."""
+        queue, n = self.queue(job.endpoint), 0
+        for line in (queue.high, queue.batch, queue.low):
+            if job.id not in line:
+                n += len(line)
+                continue
+            for id_ in line:
+                if id_ == job.id:
+                    return n
+                n += 1
+        return n
 
     def revive(self, job: Job, now: float) -> None:
         """Puts a FAILED or TIMED_OUT job at the end of the queue. Raises Conflict in any other state."""
         if job.status is not FAILED and job.status is not TIMED_OUT:
             raise Conflict(f"The job is {job.status}; only a FAILED or TIMED_OUT job can be tried again.")
+        if job.batch is not None and job.batch in self.stopped:
+            raise Conflict(f"The job's batch {job.batch} is CANCELLED; send the input again as a new job.")
         now, was = self._tick(now), job.status
         queue = self.queue(job.endpoint)
         job.expires_at = now + self._ttl_s(job)
@@ -99,6 +115,9 @@ class State(Transitions):
                 job = next(iter(line.values()))
                 if job.expires_at is not None and job.expires_at <= now:
                     self._end(job, TIMED_OUT, now, error=self._too_old(job))
+                    continue
+                if job.batch is not None and job.batch in self.stopped:
+                    self._end(job, CANCELLED, now)
                     continue
                 del line[job.id]
                 self._hand_out(queue, job, worker_id, lease_s, now)
@@ -185,10 +204,14 @@ class State(Transitions):
     # The clock
 
     def expire(self, now: float) -> float | None:
-        """Ends what is over its time, gives back what lost its lease; answers when to look again."""
+        """Ends what is over its time, gives back what lost its lease; answers when to look again: at once, when there
+        is too much for one time."""
         now = self._tick(now)
         lost: dict[int, Job] = {}  # a job may have several entries
-        while (seq := self._deadlines.pop_due(now)) is not None:
+        for _ in range(_AT_ONCE):
+            seq = self._deadlines.pop_due(now)
+            if seq is None:
+                break
             job = self.live.get(seq)
             if job is None:
                 continue

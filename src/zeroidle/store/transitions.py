@@ -120,17 +120,18 @@ class Transitions:
             self._end(job, FAILED, now, error=f"{reason}{times}", lost=True)
         else:
             job.losses += 1
-            self.queue(job.endpoint).retried += 1
-            self._requeue(job, reason, now)
+            if self._requeue(job, reason, now):
+                self.queue(job.endpoint).retried += 1
 
-    def _requeue(self, job: Job, reason: str, now: float) -> None:
+    def _requeue(self, job: Job, reason: str, now: float) -> bool:
+        """Puts a job back in the queue, unless its batch was cancelled: then that is its end, and the answer False."""
         queue, worker_id = self.queue(job.endpoint), job.worker_id
         phase = _close(job, "run", now)
         if phase is not None:
             phase.note = reason
         if job.batch in self.stopped:
             self._end(job, CANCELLED, now)
-            return
+            return False
         job.status, job.worker_id, job.started_at, job.lease_until = IN_QUEUE, None, None, 0.0
         job.progress = None
         job.chunks = 0  # chunks_read stays: what the next attempt streams again is not shown twice
@@ -142,6 +143,7 @@ class Transitions:
         )  # a job that was loaded while it ran is watched for its lease alone
         self._sink.touched(job)
         self._sink.told("requeued", job, worker_id)
+        return True
 
     def _end(
         self,
