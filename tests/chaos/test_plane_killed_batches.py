@@ -63,12 +63,8 @@ def test_batches_survive_a_plane_that_is_killed_again_and_again(tmp_path: Path) 
             client.join(60)
         assert len(made) == BATCHES
         for number, batch_id in made.items():
-
-            def ended(batch_id: str = batch_id) -> Any:
-                batch = planes.ask("GET", f"batch/{batch_id}")[1]
-                return batch if "endedAt" in batch else None
-
-            batch = until(ended, f"batch {number} ends", 60)
+            path = f"batch/{batch_id}"
+            batch = until(lambda path=path: ended_batch(planes, path), f"batch {number} ends", 60)  # type: ignore[misc]
             assert (batch["requestTotal"], batch["requestCompleted"]) == (SIZE, SIZE), batch
             page = planes.ask("GET", f"batch/{batch_id}/requests?limit=1000")[1]
             outputs = [one["output"]["number"] for one in page["requests"]]
@@ -79,3 +75,36 @@ def test_batches_survive_a_plane_that_is_killed_again_and_again(tmp_path: Path) 
     finally:
         stop.set()
         planes.up.kill()
+
+
+def test_a_batch_that_was_cancelled_stays_so_when_the_plane_is_killed(tmp_path: Path) -> None:
+    planes = Planes(tmp_path)
+    try:
+        inputs = [{"input": {"number": n}} for n in range(5000)]
+        for round_ in range(3):
+            batch = planes.ask("POST", "batch", inputs)[1]
+            path = f"batch/{batch['id']}"
+            assert planes.ask("POST", f"{path}/finalize")[0] == 200
+            cancelling = threading.Thread(target=lambda path=path: cancel(planes, path))  # type: ignore[misc]
+            cancelling.start()
+            until(lambda path=path: planes.ask("GET", path)[1]["status"] == "CANCELLED", "the cancel is there", 60)  # type: ignore[misc]
+            planes.kill()
+            cancelling.join(60)
+            over = until(lambda path=path: ended_batch(planes, path), f"batch {round_} ends", 60)  # type: ignore[misc]
+            assert over["status"] == "CANCELLED"
+            assert over["requestCancelled"] + over["requestCompleted"] == over["requestTotal"] == 5000
+            assert planes.ask("GET", "health")[1]["jobs"]["inQueue"] == 0
+        planes.up.end()
+    finally:
+        planes.up.kill()
+
+
+def cancel(planes: Planes, path: str) -> None:
+    """One try; the plane may be killed in the middle of it."""
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        planes.ask("POST", f"{path}/cancel")
+
+
+def ended_batch(planes: Planes, path: str) -> Any:
+    batch = planes.ask("GET", path)[1]
+    return batch if "endedAt" in batch else None

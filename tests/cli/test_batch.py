@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.up import COMMAND, Up, environment, until
+from tests.cli.up import COMMAND, HANDLER, Up, environment, until
+from zeroidle.cli.batch_lines import writing
 
 
 def lines(text: str) -> list[Any]:
@@ -68,25 +70,96 @@ def test_a_batch_can_be_left_and_taken_up_again(plane: Up, tmp_path: Path) -> No
     ("text", "args", "words"),
     [
         ("{\n", [], "Line 1 of in.jsonl is not JSON"),
+        ("1\nNaN\n", [], "Line 2 of in.jsonl is not JSON: NaN is no JSON value"),
+        ("[" * 100_000 + "\n", [], "Line 1 of in.jsonl is nested too deeply"),
         ("\n", [], "in.jsonl has no lines"),
+        ('1\n{"input": 1, "lang": "de"}\n', [], "Line 2 of in.jsonl has the key input and also lang"),
         ("1\n", ["--results", "b"], "Give one of FILE"),
         ("1\n", ["--ttl", "soon"], "--ttl = 'soon'"),
         ("1\n", ["--webhook", "nowhere"], "webhook is 'nowhere'"),
-        ('{"input": 1, "policy": {"ttl": 5}}\n', [], "Line 1: policy.ttl is 5 ms"),
-        ("1\n", ["--out", "no/such/folder"], "cannot be written"),
+        ('\n{"input": 1, "policy": {"ttl": 5}}\n', [], "Line 2: policy.ttl is 5 ms"),
+        ('1\n{"input": 1, "policy": 5}\n', [], "Line 2: "),
+        ('"' + "x" * 11_000_000 + '"\n', [], "Line 1: The body is larger than"),
+        ("1\n", ["--out", "no/such/folder"], "cannot be written: No such file"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(plane: Up, text: str, args: list[str], words: str) -> None:
     (plane.folder / "in.jsonl").write_text(text)
     done = plane.call("batch", "handler", "in.jsonl", *args)
-    assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr, done.stderr[:500]
     missing = plane.call("batch", "handler", "gone.jsonl")
     assert missing.returncode == 2 and "gone.jsonl cannot be read: No such file" in missing.stderr
+    assert plane.call("batch", "handler", "--results", "").returncode == 2
 
 
-def test_a_batch_that_is_not_taken_whole_leaves_nothing_to_run(plane: Up) -> None:
+def test_a_batch_that_is_not_taken_whole_is_cancelled(plane: Up) -> None:
     (plane.folder / "in.jsonl").write_text("1\n" * 1500 + '{"input": 1, "policy": {"ttl": 5}}\n')
-    done = plane.call("batch", "stream", "in.jsonl")
+    done = plane.call("batch", "stream", "in.jsonl", "--name", "broken")
     assert done.returncode != 0 and "Line 1501: policy.ttl" in done.stderr
-    endpoint = next(one for one in plane.data_of("ps")["endpoints"] if one["name"] == "stream")
-    assert endpoint["queued"] == 0
+    (row,) = [line for line in plane.ok("batch", "stream").splitlines() if "broken" in line]
+    assert "CANCELLED" in row and "1,000 of 1,000 done" in row
+
+
+def test_odd_lines_are_what_they_say(plane: Up) -> None:
+    (plane.folder / "in.jsonl").write_bytes(b'\xef\xbb\xbf{"half": "\\ud800"}\r\n{"input": {"input": 1}}\r\n"last"')
+    done = plane.call("batch", "handler", "in.jsonl", "--ttl", "1h", "-o", "out.jsonl")
+    assert done.returncode == 1, "a text has no .get, so the last fails"
+    first, second, last = lines((plane.folder / "out.jsonl").read_text())
+    assert first["output"] == {"said": {"half": "\ufffd"}} and second["output"] == {"said": {"input": 1}}
+    assert last["status"] == "FAILED" and not (plane.folder / "out.jsonl.part").exists()
+
+
+def test_half_of_a_surrogate_pair_loses_no_other_result(tmp_path: Path) -> None:
+    found = [{"output": "ä"}, {"output": "\ud800"}, {"output": "z"}]
+    with writing(str(tmp_path / "out.jsonl")) as out:
+        assert out.write_all(found) == 3
+    assert (tmp_path / "out.jsonl").read_text("utf-8").splitlines()[0] == '{"output": "ä"}'
+    assert lines((tmp_path / "out.jsonl").read_text("utf-8")) == found
+
+
+def test_what_is_no_regular_file_is_written_to_and_not_replaced(plane: Up, tmp_path: Path) -> None:
+    (plane.folder / "in.jsonl").write_text("{}\n")
+    link, target = tmp_path / "link", tmp_path / "target"
+    target.write_text("old")
+    link.symlink_to(target)
+    plane.ok("batch", "handler", "in.jsonl", "-o", str(link))
+    assert link.is_symlink() and lines(target.read_text())[0]["status"] == "COMPLETED"
+    plane.ok("batch", "handler", "in.jsonl", "-o", "/dev/null")
+    assert Path("/dev/null").is_char_device()
+    target.write_text("old")
+    assert plane.call("batch", "handler", "--results", "none", "-o", str(target)).returncode == 1
+    assert target.read_text() == "old" and not (tmp_path / "target.part").exists()
+
+
+def test_a_plane_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    up = Up(tmp_path, "handler.py", files={"handler.py": HANDLER, "in.jsonl": '{"seconds": 0.5}\n' * 8})
+    try:
+        with subprocess.Popen(
+            [*COMMAND, "batch", "handler", "in.jsonl", "-o", "out.jsonl"],
+            cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            until(lambda: re.search("[1-7] of 8 done", up.ok("batch", "handler")), "a job has ended")
+            up.kill()
+            up = Up(tmp_path, "handler.py")
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert [one["status"] for one in lines((tmp_path / "out.jsonl").read_text())] == ["COMPLETED"] * 8
+    finally:
+        up.kill()
+
+
+def test_results_that_are_gone_are_told(tmp_path: Path) -> None:
+    up = Up(tmp_path, "handler.py", "--set", "handler.retention_batch=1s", files={"handler.py": HANDLER})
+    try:
+        (tmp_path / "in.jsonl").write_text("{}\n" * 3)
+        batch = up.ok("batch", "handler", "in.jsonl", "--detach").strip()
+        until(lambda: "3 of 3" in up.ok("batch", "handler"), "the batch has ended")
+        until(lambda: _left(up, batch) == 0, "the results are gone")
+        over = up.call("batch", "handler", "--results", batch)
+        assert over.returncode == 1 and "Only 0 results of 3 are still there" in over.stderr
+    finally:
+        up.kill()
+
+
+def _left(up: Up, batch: str) -> int:
+    return len(up.call("batch", "handler", "--results", batch).stdout.splitlines())

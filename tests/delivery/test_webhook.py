@@ -24,6 +24,7 @@ from zeroidle.delivery.webhook import WebhookSender
 from zeroidle.endpoint import Endpoint
 from zeroidle.errors import NotFound
 from zeroidle.job import Job, Status, new_job_id
+from zeroidle.job_batch import JobBatch, new_batch_id
 from zeroidle.store.protocol import Delivery, Lease, Outcome
 from zeroidle.store.sqlite import SqliteStore
 
@@ -132,6 +133,31 @@ def test_a_failed_and_a_cancelled_job_are_told_too(tmp_path: Path) -> None:
             said = {body["id"]: body for body in (json.loads(got.body) for got in there.got)}
             assert (said[failed.id]["status"], said[failed.id]["error"]) == ("FAILED", "no such voice")
             assert said[waiting.id]["status"] == "CANCELLED"
+
+    asyncio.run(main())
+
+
+def test_the_end_of_a_batch_is_told_signed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with receiver() as there, post(tmp_path) as here:
+            done, draft = (JobBatch(new_batch_id(), "e", webhook=there.url()) for _ in range(2))
+            jobs = [Job(new_job_id(), "e", b"{}") for _ in range(2)]
+            await here.store.create_batch(done, jobs)
+            await here.store.create_batch(draft, [Job(new_job_id(), "e", b"{}")])
+            await here.store.finalize_batch("e", done.id)
+            await here.store.claim("e", "w1", 2, 30, 0)
+            for job in jobs:
+                await here.store.finish(Lease("e", job.id, "w1"), Outcome(Status.COMPLETED, b"1"))
+            await here.store.cancel_batch("e", draft.id)
+            await until(lambda: len(there.got) == 2, lambda: f"two come: {there.got}")
+            said = {}
+            for got in there.got:
+                verify(tmp_path, got)
+                body = json.loads(got.body)
+                said[body["id"]] = body
+            assert (said[done.id]["status"], said[done.id]["requestCompleted"]) == ("FINALIZED", 2)
+            assert (said[draft.id]["status"], said[draft.id]["requestCancelled"]) == ("CANCELLED", 1)
+            assert all("endedAt" in body for body in said.values())
 
     asyncio.run(main())
 

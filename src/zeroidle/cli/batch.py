@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import re
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
 from zeroidle.cli import output
-from zeroidle.cli.http import Client, Refused
+from zeroidle.cli.batch_lines import Line, read_lines, writing
+from zeroidle.cli.http import Client, Refused, Unreachable
 from zeroidle.cli.plane import KEY_VARIABLES, find
 from zeroidle.cli.run import FAILED_STATUS, INTERRUPTED_STATUS, base_url, policy
 from zeroidle.errors import ConfigError, Error
@@ -24,6 +22,8 @@ from zeroidle.insight.spans import plural
 _CALL_REQUESTS, _CALL_BYTES = 1000, 4_000_000
 _PAGE = 1000
 _PAUSE_S, _PAUSE_MAX_S = 0.05, 2.0
+#: How long a plane may be away (it is started again) before waiting for its batch ends.
+_AWAY_S, _AWAY_PAUSE_S = 60.0, 0.5
 #: How often the progress is said where nobody sees a line change.
 _SAY_EVERY_S = 10.0
 
@@ -35,7 +35,8 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         metavar="FILE",
-        help='one JSON value per line (-: standard input): an input, or {"input": ...} with policy and so on',
+        help='one JSON value per line (-: standard input): an input, or {"input": ...} with policy and so on; '
+        "without FILE the endpoint's batches are listed",
     )
     parser.add_argument("-o", "--out", metavar="FILE", help="where the results go, one line each (default: output)")
     parser.add_argument("--name", help="a name to know the batch by")
@@ -54,71 +55,91 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Makes the batch and stays with it to its end. Ctrl-C leaves it alone: it goes on."""
-    if sum(one is not None for one in (args.file, args.results, args.cancel)) != 1:
-        raise ConfigError("Give one of FILE, --results BATCH and --cancel BATCH.")
-    requests = None if args.file is None else list(_requests(args.file, policy(args)))
-    _check_out(args.out)
-    found = find(args.data, args.url)
-    client = Client(base_url(found.url), found.key)
-    if args.cancel:
-        print(_said(client.post(args.endpoint, "batch", args.cancel, "cancel")))
-        return 0
-    batch_id = args.results or _send(client, args, requests or [])
-    if args.detach:
-        print(batch_id)
-        return 0
-    try:
-        batch = _wait(client, args.endpoint, batch_id)
-    except KeyboardInterrupt:
-        output.note(f"\nThe batch goes on. Its results: zeroidle batch {args.endpoint} --results {batch_id}")
-        return INTERRUPTED_STATUS
-    with _out(args.out) as out:
-        for line in _results(client, args.endpoint, batch_id):
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return 0 if batch["requestCompleted"] == batch["requestTotal"] else FAILED_STATUS
-
-
-class _Line(NamedTuple):
-    number: int
-    request: dict[str, Any]
-
-
-def _requests(name: str, given: dict[str, Any]) -> Iterator[_Line]:
-    """What /run takes, line by line. Raises ConfigError, which names the line."""
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{name} cannot be read: {why}.") from exc
-    n = 0
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    given = [one for one in (args.file, args.results, args.cancel) if one is not None]
+    if len(given) > 1 or "" in given:
+        raise ConfigError("Give one of FILE, --results BATCH and --cancel BATCH, or none of them for a list.")
+    lines = [] if args.file is None else list(read_lines(args.file, policy(args)))
+    with writing(args.out) as out:
+        plane = _Plane(args.data, args.url)
+        client = plane.client
+        if not given:
+            return _list(client, args.endpoint)
+        if args.cancel is not None:
+            print(_said(client.post(args.endpoint, "batch", args.cancel, "cancel")))
+            return 0
+        batch_id: str = args.results if args.results is not None else _send(client, args, lines)
+        if args.detach:
+            print(batch_id)
+            return 0
         try:
-            value = json.loads(line)
-        except ValueError as exc:
-            raise ConfigError(f"Line {number} of {name} is not JSON: {exc}.") from exc
-        n += 1
-        request = value if isinstance(value, dict) and "input" in value else {"input": value}
-        yield _Line(number, given | request)
-    if not n:
-        raise ConfigError(f"{name} has no lines; write one JSON value per line.")
+            batch = _wait(plane, args.endpoint, batch_id)
+            written = out.write_all(_results(plane, args.endpoint, batch_id))
+        except (KeyboardInterrupt, Error) as exc:
+            goes_on = "\nThe batch goes on. " if isinstance(exc, KeyboardInterrupt) else ""
+            output.note(f"{goes_on}Its results: zeroidle batch {args.endpoint} --results {batch_id}")
+            if not goes_on:
+                raise
+            return INTERRUPTED_STATUS
+    total = batch["requestTotal"]
+    if written < total:
+        output.note(
+            f"Only {plural(written, 'result')} of {total} are still there; they are kept as long as the setting "
+            "retention_batch says."
+        )
+    return 0 if written == total == batch["requestCompleted"] else FAILED_STATUS
 
 
-def _send(client: Client, args: argparse.Namespace, requests: list[_Line]) -> str:
+class _Plane:
+    """The plane that is asked, also when it is started again in between, perhaps elsewhere."""
+
+    def __init__(self, data: str | None, url: str | None) -> None:
+        self._place = data, url
+        self.client = self._connect()
+
+    def _connect(self) -> Client:
+        found = find(*self._place)
+        return Client(base_url(found.url), found.key)
+
+    def get(self, *path: str, **query: object) -> Any:
+        """GET; waits for a plane that is away. Raises Unreachable when it is for too long."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self.client.get(*path, **query)
+            except Unreachable:
+                if time.monotonic() - began > _AWAY_S:
+                    raise
+            time.sleep(_AWAY_PAUSE_S)
+            with contextlib.suppress(Error):
+                self.client = self._connect()
+
+
+def _list(client: Client, endpoint: str) -> int:
+    batches = client.get(endpoint, "batch", limit=_PAGE)["batches"]
+    rows = [
+        [one["id"], one.get("name"), one["status"], output.ago(one["createdAt"] / 1000), _said(one)] for one in batches
+    ]
+    if not rows:
+        output.note(f"{endpoint} has no batches.")
+        return 0
+    print(output.table(["BATCH", "NAME", "STATUS", "MADE", "PROGRESS"], rows))
+    return 0
+
+
+def _send(client: Client, args: argparse.Namespace, lines: list[Line]) -> str:
     """Makes the batch and puts it in the queue; a part of it is never left behind."""
     made = {key: getattr(args, key) for key in ("name", "webhook") if getattr(args, key) is not None}
     batch_id: str = client.post(args.endpoint, "batch", body=made)["id"]
     try:
         total = 0
-        for some in _calls(requests):
+        for some in _calls(lines):
             body = {"requests": [line.request for line in some]}
             try:
                 total = client.post(args.endpoint, "batch", batch_id, "requests", body=body)["requestTotal"]
             except Refused as exc:
                 raise _named(exc, some) from exc
-        if total != len(requests):
-            raise Error(f"The batch has {plural(total, 'request')} instead of {len(requests)}; send it again.")
+        if total != len(lines):
+            raise Error(f"The batch has {plural(total, 'request')} instead of {len(lines)}; send it again.")
         client.post(args.endpoint, "batch", batch_id, "finalize")
     except BaseException:
         client.close()  # it may have been interrupted in the middle of a request
@@ -128,32 +149,36 @@ def _send(client: Client, args: argparse.Namespace, requests: list[_Line]) -> st
     return batch_id
 
 
-def _named(refused: Refused, lines: list[_Line]) -> Refused:
+def _named(refused: Refused, lines: list[Line]) -> Refused:
     """The plane names a request of the call, the user knows lines."""
-    match = re.match(r"requests\[(\d+)\]: (.*)", refused.message, re.DOTALL)
-    if match is None:
-        return refused
-    return Refused(f"Line {lines[int(match[1])].number}: {match[2]}", refused.status)
+    text = refused.message
+    match = re.search(r"(?:\$\.)?requests\[(\d+)\](?:: )?", text)
+    if match is not None and int(match[1]) < len(lines):
+        number = lines[int(match[1])].number
+        said = text[match.end() :] if match.start() == 0 else text
+        return Refused(f"Line {number}: {said}", refused.status)
+    if len(lines) == 1:
+        return Refused(f"Line {lines[0].number}: {text}", refused.status)
+    return Refused(f"Lines {lines[0].number} to {lines[-1].number}: {text}", refused.status)
 
 
-def _calls(requests: list[_Line]) -> Iterator[list[_Line]]:
-    some: list[_Line] = []
+def _calls(lines: list[Line]) -> Iterator[list[Line]]:
+    some: list[Line] = []
     size_bytes = 0
-    for request in requests:
-        length = len(json.dumps(request.request))
-        if some and (len(some) == _CALL_REQUESTS or size_bytes + length > _CALL_BYTES):
+    for line in lines:
+        if some and (len(some) == _CALL_REQUESTS or size_bytes + line.size_bytes > _CALL_BYTES):
             yield some
             some, size_bytes = [], 0
-        some.append(request)
-        size_bytes += length
+        some.append(line)
+        size_bytes += line.size_bytes
     yield some
 
 
-def _wait(client: Client, endpoint: str, batch_id: str) -> dict[str, Any]:
+def _wait(plane: _Plane, endpoint: str, batch_id: str) -> dict[str, Any]:
     """Says how far it is until it has ended."""
     show, pause_s, last = _Progress(), _PAUSE_S, ""
     while True:
-        batch: dict[str, Any] = client.get(endpoint, "batch", batch_id)
+        batch: dict[str, Any] = plane.get(endpoint, "batch", batch_id)
         if batch["status"] == "DRAFT":
             raise Error(f"The batch {batch_id} was never finalized; nothing of it runs.")
         said = _said(batch)
@@ -166,10 +191,10 @@ def _wait(client: Client, endpoint: str, batch_id: str) -> dict[str, Any]:
         time.sleep(pause_s)
 
 
-def _results(client: Client, endpoint: str, batch_id: str) -> Iterator[dict[str, Any]]:
+def _results(plane: _Plane, endpoint: str, batch_id: str) -> Iterator[dict[str, Any]]:
     offset: int | None = 0
     while offset is not None:
-        page = client.get(endpoint, "batch", batch_id, "requests", limit=_PAGE, offset=offset)
+        page = plane.get(endpoint, "batch", batch_id, "requests", limit=_PAGE, offset=offset)
         yield from page["requests"]
         offset = page.get("next")
 
@@ -198,26 +223,3 @@ class _Progress:
         elif last or time.monotonic() - self._at >= _SAY_EVERY_S:
             self._at = time.monotonic()
             output.note(text)
-
-
-def _check_out(name: str | None) -> None:
-    """Says before anything is sent that the results could not be written."""
-    if name is not None and name != "-":
-        folder = Path(name).absolute().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(name).is_dir():
-            raise ConfigError(f"{name} cannot be written; name a file in a folder that is there.")
-
-
-@contextlib.contextmanager
-def _out(name: str | None) -> Iterator[TextIO]:
-    """Where the results go. A file is there when it is complete, not before."""
-    if name is None or name == "-":
-        yield sys.stdout
-        return
-    draft = Path(f"{name}.part")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            yield file
-        draft.replace(name)
-    except OSError as exc:
-        raise ConfigError(f"{name} cannot be written: {exc.strerror}.") from exc
