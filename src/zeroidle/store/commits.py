@@ -48,7 +48,7 @@ class Commits:
         self.webhook_bodies: dict[int, Spooled] = {}
         self.listeners: dict[EventKind, list[Callable[[JobEvent], None]]] = {kind: [] for kind in EVENT_KINDS}
         self.on_restored: Callable[[str], None] = lambda endpoint: None
-        self.on_deliveries: list[Callable[[], None]] = []
+        self.on_deliveries: list[Done] = []
         self._journal = journal
         self._spool = spool
         self._group = Group()
@@ -208,8 +208,7 @@ class Commits:
                 if not self.waits.ended(job):
                     self._remember(job)
             if group.deliveries_due:
-                for listener in self.on_deliveries:
-                    listener()
+                group.waiters += self.on_deliveries
         else:
             self.error = error
             if not self._failing:  # once, not for every request that comes while the disk is full

@@ -16,7 +16,7 @@ class Ledger(Base):
 
     def listen_deliveries(self, listener: Callable[[], None]) -> None:
         """Adds a listener, which is called when a delivery was made that is due at once, and is durable."""
-        self._changes.on_deliveries.append(listener)
+        self._changes.on_deliveries.append(lambda error: listener())
 
     async def save_delivery(self, delivery: Delivery) -> None:
         """Inserts or replaces."""
