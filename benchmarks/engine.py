@@ -31,6 +31,7 @@ _PICK_UPS = 60
 _GAP_S = (0.02, 0.12)
 _SDK_SECONDS = 8
 _BATCH, _BATCHES = 2000, 4
+_TURNS, _TURN_S = 5, 2
 _SDK_PICK_UPS = 20
 
 
@@ -116,6 +117,21 @@ def measure_sdk_server(found: Found, args: argparse.Namespace) -> None:
         _calls(found, server, args.seconds)
 
 
+def measure_side_by_side(found: Found, args: argparse.Namespace) -> None:
+    """Ours, LitServe and RunPod's local server, all up, loaded in turn for a moment each: the machine's mood, which
+    changes from minute to minute, is the same for all three."""
+    with servers.plane() as ours, servers.litserve() as litserve, servers.sdk_server() as sdk_server:
+        peers = (ours, litserve, sdk_server)
+        for server in peers:
+            measures.load(server, 32, 1)  # warms up
+        for _ in range(_TURNS):
+            rates = [measures.load(server, 32, _TURN_S)["per_s"] for server in peers]
+            for server, rate in zip(peers, rates, strict=True):
+                found[f"in turn: {server.name} calls/s"].append(rate)
+            for server, rate in zip(peers[1:], rates[1:], strict=True):
+                found[f"in turn: zeroidle / {server.name}"].append(rates[0] / rate)
+
+
 def measure_idle(found: Found, args: argparse.Namespace) -> None:
     """Ours at zero workers: how much of a core it uses while nobody calls."""
     with servers.plane("--idle", "0s") as server:
@@ -156,6 +172,7 @@ MEASURED = {
     "litserve": measure_litserve,
     "sdk-server": measure_sdk_server,
     "sdk-loop": measure_sdk_loop,
+    "side-by-side": measure_side_by_side,
     "idle": measure_idle,
 }
 

@@ -22,6 +22,8 @@ class Target(NamedTuple):
 TARGETS = (
     Target("runsync at 32 connections / LitServe", "zeroidle: c=32 calls/s", 10, "litserve: c=32 calls/s"),
     Target("runsync at 32 connections / SDK server", "zeroidle: c=32 calls/s", 2, "sdk server: c=32 calls/s"),
+    Target("the first, in turn", "in turn: zeroidle / litserve", 10),
+    Target("the second, in turn", "in turn: zeroidle / sdk server", 2),
     Target("durable jobs/s end to end over HTTP", "zeroidle: durable jobs/s over HTTP", 10_000),
     Target("the same by /batch", "zeroidle: durable jobs/s over HTTP, by /batch", 10_000),
     Target("idle pick-up p50, ms", "zeroidle: idle pick-up p50, ms", 1, at_most=True),
