@@ -75,9 +75,9 @@ OF_BATCHES = (
     ("batch/{batch}/cancel", "POST"),
     ("batch/{batch}/requests", "POST"),
     ("batch/{batch}/requests", "GET"),
-    ("batch/{batch}/requests/{id}", "GET"),
-    ("batch/{batch}/requests/{id}", "PUT"),
-    ("batch/{batch}/requests/{id}", "DELETE"),
+    ("batch/{batch}/requests/{request}", "GET"),
+    ("batch/{batch}/requests/{request}", "PUT"),
+    ("batch/{batch}/requests/{request}", "DELETE"),
 )
 
 

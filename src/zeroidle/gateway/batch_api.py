@@ -58,13 +58,13 @@ class BatchApi:
             "batch/{batch}/finalize": {"POST": self._finalize},
             "batch/{batch}/cancel": {"POST": self._cancel},
             "batch/{batch}/requests": {"POST": self._append, "GET": self._requests},
-            "batch/{batch}/requests/{id}": {"GET": self._one, "PUT": self._replace, "DELETE": self._remove},
+            "batch/{batch}/requests/{request}": {"GET": self._one, "PUT": self._replace, "DELETE": self._remove},
         }
 
     async def answer(self, request: Request, endpoint: Endpoint, rest: str) -> Response:
         """Answers one request; `rest` is the path after /batch/. Raises RequestError and StoreError."""
         pieces = rest.split("/") if rest else []
-        names = ["{batch}" if n == 0 else "{id}" if n == 2 else piece for n, piece in enumerate(pieces)]
+        names = ["{batch}" if n == 0 else "{request}" if n == 2 else piece for n, piece in enumerate(pieces)]
         route = "/".join(["batch", *names])
         methods = self._routes.get(route)
         if methods is None or not all(pieces):

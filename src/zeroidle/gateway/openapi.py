@@ -41,7 +41,7 @@ class _Operation:
 
 _EVERY = ("400", "401", "403", "404", "413", "415", "429", "431", "503")
 _BATCH = ("batch",)
-_ONE = ("batch", "id")
+_ONE = ("batch", "request")
 _OPERATIONS = (
     _Operation("run", "post", "Take a job and answer at once", "JobState", ("key",), ("422",), "job"),
     _Operation("runsync", "post", "Take a job and wait for its end", "Job", ("key", "wait"), ("422",), "job"),
@@ -65,13 +65,13 @@ _OPERATIONS = (
         "batch/{batch}/requests", "get", "Its jobs in their order", "BatchRequests",
         (*_BATCH, "requestState", "limit", "offset"), name="batch-requests",
     ),
-    _Operation("batch/{batch}/requests/{id}", "get", "One request", "BatchRequest", _ONE, name="batch-request"),
+    _Operation("batch/{batch}/requests/{request}", "get", "One request", "BatchRequest", _ONE, name="batch-request"),
     _Operation(
-        "batch/{batch}/requests/{id}", "put", "Replace a request of a draft", "BatchRequest", _ONE, ("409",), "job",
+        "batch/{batch}/requests/{request}", "put", "Replace a draft's request", "BatchRequest", _ONE, ("409",), "job",
         "batch-replace",
     ),
     _Operation(
-        "batch/{batch}/requests/{id}", "delete", "Remove a request from a draft", "Batch", _ONE, ("409",),
+        "batch/{batch}/requests/{request}", "delete", "Remove a draft's request", "Batch", _ONE, ("409",),
         name="batch-remove",
     ),
 )  # fmt: skip
@@ -79,7 +79,7 @@ _OPERATIONS = (
 #: What can be asked of a job that was just submitted.
 _FOLLOWING = tuple(o.path.removesuffix("/{id}") for o in _OPERATIONS if o.path.endswith("/{id}") and not o.name)
 #: What can be asked of a batch that was just made.
-_OF_BATCH = tuple(o.name for o in _OPERATIONS if "{batch}" in o.path and "{id}" not in o.path)
+_OF_BATCH = tuple(o.name for o in _OPERATIONS if "{batch}" in o.path and "{request}" not in o.path)
 
 
 class Openapi:

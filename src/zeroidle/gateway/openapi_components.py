@@ -168,6 +168,13 @@ PARAMETERS: Json = {
         "schema": {"type": "string", "minLength": 1},
         "description": "A batch's id.",
     },
+    "request": {
+        "name": "request",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+        "description": "The id of one of the batch's requests, which is its job's.",
+    },
     "offset": _query(
         "offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}, "How many to pass over."
     ),
