@@ -30,8 +30,10 @@ def job_body(job: Job, spool: Path) -> bytes | Spliced:
     """The job object of /status. A spooled output is sent from its file."""
     output, started_at, finished_at = job.output, job.started_at, job.finished_at
     if job.status is Status.COMPLETED and type(output) is bytes and started_at and finished_at and job.error is None:
+        delay_ms, execution_ms = (started_at - job.queued_at) * 1000, (finished_at - started_at) * 1000
         return b'{"delayTime":%d,"executionTime":%d,"id":%b,"output":%b,"status":"COMPLETED","workerId":%b}' % (
-            job.delay_ms or 0, job.execution_ms or 0, _json(job.id), output, _json(job.worker_id),
+            round(delay_ms) if delay_ms > 0 else 0, round(execution_ms) if execution_ms > 0 else 0, _json(job.id),
+            output, _json(job.worker_id),
         )  # fmt: skip
     head = b"{%b%b" % (_times(job), b'"id":%b' % _json(job.id))
     tail = b',"status":"%b"' % job.status.encode()

@@ -107,8 +107,15 @@ def read_small(body: bytes) -> Submission:
     """The submission in a body in memory. Raises RequestError with one sentence."""
     if not body.isascii():
         _check_utf8(iter((body,)))
-    envelope = _decode(body)
-    return _submission(envelope, _unmarked(envelope.input))
+    try:
+        envelope = _decoder.decode(body)
+    except Exception:  # the long way says what is wrong, or knows how to read it
+        envelope = _decode(body)
+        return _submission(envelope, _unmarked(envelope.input))
+    payload = bytes(_with_input(envelope))
+    if envelope.policy is None and not envelope.webhook and not memoryview(envelope.s3Config):
+        return Submission(payload, _NO_POLICY, None, None)
+    return _submission(envelope, payload)
 
 
 def read_large(spool: Path, body: Spooled) -> Submission:

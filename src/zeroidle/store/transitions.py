@@ -243,6 +243,10 @@ class Transitions:
 
 
 def _close(job: Job, name: str, now: float) -> Phase | None:
+    phases = job.phases
+    if phases and (phase := phases[-1]).end is None and phase.name == name:  # nearly always
+        phase.end = now
+        return phase
     for phase in reversed(job.phases):
         if phase.end is None and phase.name == name:
             phase.end = now
