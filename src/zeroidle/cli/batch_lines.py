@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def writing(name: str | None) -> Iterator[Results]:
         return
     path = Path(name).resolve()
     regular = path.is_file() or not path.exists()
-    place = path.with_name(path.name + ".part") if regular else path
+    place = path.with_name(f"{path.name}.{os.getpid()}.part") if regular else path
     try:
         with place.open("w", encoding="utf-8") as file:
             results = Results(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,7 @@ from zeroidle.gateway import answers
 from zeroidle.gateway.message import Request, Response, Spliced
 from zeroidle.gateway.reply import failure
 from zeroidle.gateway.submission import Reader, drafts_of
-from zeroidle.job import Job, Status, read_payload
+from zeroidle.job import Job, Status
 from zeroidle.job_batch import BatchStatus, JobBatch, batch_body, new_batch_id
 from zeroidle.store.batch_protocol import BatchStore
 
@@ -34,7 +35,11 @@ MAX_OFFSET = 2**31
 RUNPOD_LIMITS = (5000, 10)
 
 
-class Call(Struct):
+#: A piece of a body: bytes, a file, or both in a row.
+_Piece = bytes | Path | Spliced
+
+
+class _Call(Struct):
     """One request: the batch's id and that of one of its requests, "" without."""
 
     request: Request
@@ -43,7 +48,7 @@ class Call(Struct):
     request_id: str
 
 
-_Run = Callable[[Call], Awaitable[Response]]
+_Run = Callable[[_Call], Awaitable[Response]]
 
 
 class BatchApi:
@@ -75,26 +80,26 @@ class BatchApi:
             allow = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
             return failure(405, f"/{route} takes {allow}, not {request.method}.", {"allow": allow})
         batch_id, request_id = (pieces[n] if len(pieces) > n else "" for n in (0, 2))
-        return await run(Call(request, endpoint, batch_id, request_id))
+        return await run(_Call(request, endpoint, batch_id, request_id))
 
     # The batch
 
-    async def _create(self, call: Call) -> Response:
+    async def _create(self, call: _Call) -> Response:
         found = await self._reader.read_many(call.endpoint, call.request)
         _check_name(found.name)
         await self._check_limits(call.endpoint, None, len(found.jobs))
         batch = JobBatch(new_batch_id(), call.endpoint.name, found.name, found.webhook, created_at=time.time())
         return _batch(await self._store.create_batch(batch, found.jobs))
 
-    async def _list(self, call: Call) -> Response:
+    async def _list(self, call: _Call) -> Response:
         limit, offset = _page(call.request)
         found = await self._store.list_batches(call.endpoint.name, limit, offset)
         return Response(200, msgspec.json.encode({"batches": [batch_body(*one) for one in found]}))
 
-    async def _get(self, call: Call) -> Response:
+    async def _get(self, call: _Call) -> Response:
         return _batch(*await self._known(call))
 
-    async def _rename(self, call: Call) -> Response:
+    async def _rename(self, call: _Call) -> Response:
         found = await self._reader.read_many(call.endpoint, call.request)
         if found.jobs or found.webhook is not None or not found.named:
             raise RequestError('Only the name of a batch can be changed; send {"name": "..."}.')
@@ -102,17 +107,17 @@ class BatchApi:
         await self._store.rename_batch(call.endpoint.name, call.batch_id, found.name)
         return _batch(*await self._known(call))
 
-    async def _finalize(self, call: Call) -> Response:
+    async def _finalize(self, call: _Call) -> Response:
         await self._store.finalize_batch(call.endpoint.name, call.batch_id)
         return _batch(*await self._known(call))
 
-    async def _cancel(self, call: Call) -> Response:
+    async def _cancel(self, call: _Call) -> Response:
         await self._store.cancel_batch(call.endpoint.name, call.batch_id)
         return _batch(*await self._known(call))
 
     # Its requests
 
-    async def _append(self, call: Call) -> Response:
+    async def _append(self, call: _Call) -> Response:
         found = await self._reader.read_many(call.endpoint, call.request)
         if not found.jobs:
             raise RequestError('There are no requests in the body; send {"requests": [{"input": ...}, ...]}.')
@@ -122,7 +127,7 @@ class BatchApi:
         await self._check_limits(call.endpoint, batch, len(found.jobs))
         return _batch(await self._store.add_to_batch(call.endpoint.name, call.batch_id, found.jobs))
 
-    async def _requests(self, call: Call) -> Response:
+    async def _requests(self, call: _Call) -> Response:
         limit, offset = _page(call.request)
         wanted = call.request.param("status")
         if wanted is not None and wanted != DRAFT and wanted not in Status.__members__:
@@ -136,36 +141,36 @@ class BatchApi:
         if found is None:
             raise _unknown(call)
         jobs, following = found
-        bodies = (self._body(job, batch) for job in jobs)
+        pieces: list[_Piece] = [b'{"requests":[']
+        for n, job in enumerate(jobs):
+            pieces += (b"," if n else b"", self._body(job, batch))
         more = b"" if following is None else b',"next":%d' % following
-        return Response(200, _joined(b'{"requests":[', bodies, b'],"total":%d%b}' % (batch.total, more)))
+        return Response(200, _joined([*pieces, b'],"total":%d%b}' % (batch.total, more)]))
 
-    async def _one(self, call: Call) -> Response:
+    async def _one(self, call: _Call) -> Response:
         batch, job = await self._find(call)
-        body = self._body(job, batch)
-        # The input comes from memory: one request has at most what one body may have.
-        text = read_payload(job.input, self._reader.spool)
-        return Response(200, _joined(b'{"input":%b,"request":' % text, [body], b"}"))
+        given = job.input if isinstance(job.input, bytes) else self._reader.spool / job.input.path
+        return Response(200, _joined([b'{"input":', given, b',"request":', self._body(job, batch), b"}"]))
 
-    async def _replace(self, call: Call) -> Response:
+    async def _replace(self, call: _Call) -> Response:
         submission = await self._reader.read(call.endpoint, call.request, call.endpoint.max_body_bytes)
         (job,) = drafts_of([submission], call.endpoint)
         job.id = call.request_id
         await self._store.replace_in_batch(call.endpoint.name, call.batch_id, job)
         return await self._one(call)
 
-    async def _remove(self, call: Call) -> Response:
+    async def _remove(self, call: _Call) -> Response:
         return _batch(await self._store.remove_from_batch(call.endpoint.name, call.batch_id, call.request_id))
 
     # How
 
-    async def _known(self, call: Call) -> tuple[JobBatch, int]:
+    async def _known(self, call: _Call) -> tuple[JobBatch, int]:
         found = await self._store.get_batch(call.endpoint.name, call.batch_id)
         if found is None:
             raise _unknown(call)
         return found
 
-    async def _find(self, call: Call) -> tuple[JobBatch, Job]:
+    async def _find(self, call: _Call) -> tuple[JobBatch, Job]:
         batch, _ = await self._known(call)
         job = await self._store.one_of_batch(call.endpoint.name, call.batch_id, call.request_id)
         if job is None:
@@ -194,25 +199,23 @@ def _batch(batch: JobBatch, in_progress: int = 0) -> Response:
     return Response(200, msgspec.json.encode(batch_body(batch, in_progress)))
 
 
-def _unknown(call: Call) -> NotFound:
+def _unknown(call: _Call) -> NotFound:
     return NotFound(f"There is no batch {call.batch_id[:100]!r} here; it may have expired.")
 
 
-def _joined(head: bytes, bodies: Iterable[bytes | Spliced], tail: bytes) -> bytes | Spliced:
-    """JSON values with commas between them; one that is in a file stays there."""
-    text: list[bytes] = [head]
-    parts: list[object] = []
-    for n, body in enumerate(bodies):
-        if n:
-            text.append(b",")
-        for part in body.parts if isinstance(body, Spliced) else (body,):
+def _joined(pieces: Iterable[_Piece]) -> bytes | Spliced:
+    """One body of all; what is in a file stays there."""
+    text: list[bytes] = []
+    parts: list[bytes | Path] = []
+    for piece in pieces:
+        for part in piece.parts if isinstance(piece, Spliced) else (piece,):
             if isinstance(part, bytes):
                 text.append(part)
             else:
-                parts += [b"".join(text), part]
+                parts += (b"".join(text), part)
                 text = []
-    last = b"".join([*text, tail])
-    return Spliced((*parts, last)) if parts else last  # type: ignore[arg-type]
+    last = b"".join(text)
+    return Spliced((*parts, last)) if parts else last
 
 
 def _check_name(name: str | None) -> None:
