@@ -43,7 +43,11 @@ EXECUTION_TIMEOUT_MS = (5_000, 7 * 86_400_000)  # RunPod: at least 5 s, at most 
 TTL_MS = (10_000, 7 * 86_400_000)  # RunPod: at least 10 s, at most 7 days
 
 
-class Policy(Struct, frozen=True):
+# Without the garbage collector's part (gc=False): nothing that these structs hold can lead back to them, so counting
+# references is enough, and a busy plane makes a dozen of them for each job.
+
+
+class Policy(Struct, frozen=True, gc=False):
     """What the caller asked for this one job; None means the endpoint's setting.
 
     Times are in milliseconds because that is what RunPod's API takes; ranges are RunPod's.
@@ -62,7 +66,7 @@ class Policy(Struct, frozen=True):
                 raise RequestError(f"policy.{key} is {value} ms; it must be from {low} to {high} ms.")
 
 
-class Spooled(Struct, frozen=True):
+class Spooled(Struct, frozen=True, gc=False):
     """A payload that lies in a file because it is large.
 
     `path` is relative to the store's spool folder; `size_bytes` is its length.
@@ -83,7 +87,7 @@ def read_payload(payload: Payload, spool: Path) -> bytes:
     return (spool / payload.path).read_bytes()
 
 
-class Phase(Struct, array_like=True):
+class Phase(Struct, array_like=True, gc=False):
     """One stretch of a job's or a worker's life. Times are Unix seconds; `end` is None while it lasts."""
 
     name: str
@@ -97,10 +101,11 @@ class Phase(Struct, array_like=True):
         return max(0.0, (self.end if self.end is not None else now) - self.start)
 
 
-_USUAL = Policy()
+#: Of a caller who asked for nothing. There may be others that are equal to it.
+USUAL = Policy()
 
 
-class Job(Struct):
+class Job(Struct, gc=False):
     """One request and everything known of it. Only the store changes a job; everybody else reads.
 
     `input` is the raw JSON of the input; `envelope` the raw JSON object of other keys that the worker gets
@@ -114,7 +119,7 @@ class Job(Struct):
     endpoint: str
     input: Payload
     status: Status = Status.IN_QUEUE
-    policy: Policy = _USUAL
+    policy: Policy = USUAL
     created_at: float = 0.0
     sync: bool = False
     webhook: str | None = None

@@ -36,7 +36,7 @@ class Control(Protocol):
         """The worker's `cap` has changed; returns when it waits for no more jobs than that at a time."""
 
 
-class Held(Struct):
+class Held(Struct, gc=False):
     """A job that a worker holds. Times are Unix seconds; `last_ping_at` is when a ping last named it."""
 
     job_id: str

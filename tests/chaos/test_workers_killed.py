@@ -57,7 +57,7 @@ async def _survive(tmp_path: Path, source: str, concurrency: int, seed: int) -> 
 
         def count(event: JobEvent) -> None:
             if event.kind == "ended":
-                ends[event.job.id] += 1
+                ends.update(job.id for job in event.jobs)
 
         plane.store.listen(count)
         killed: list[int] = []

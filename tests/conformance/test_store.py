@@ -330,7 +330,7 @@ async def test_cancel_ends_a_queued_and_a_running_job(ground: Ground, store: Sto
     events: list[tuple[str, str, str | None]] = []
     running = await taken(store)
     queued = await put(store)
-    store.listen(lambda event: events.append((event.kind, event.job.id, event.worker_id)))
+    store.listen(lambda event: events.extend((event.kind, job.id, event.worker_id) for job in event.jobs))
     for job in (running, queued):
         answer = await store.cancel("e", job.id)
         assert answer is not None and answer.status is Status.CANCELLED

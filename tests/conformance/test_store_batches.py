@@ -54,7 +54,7 @@ async def test_a_draft_waits_in_no_queue_and_survives_a_restart(ground: Ground, 
 async def test_a_finalized_batch_runs_in_its_order_behind_other_jobs(ground: Ground, store: Store) -> None:
     jobs = [a_job(input=b"%d" % n) for n in range(3)]
     heard: list[str] = []
-    store.listen(lambda event: heard.append(event.job.id), ["queued"])
+    store.listen(lambda event: heard.extend(job.id for job in event.jobs), ["queued"])
     batch = await make(store, jobs)
     low = await put(store, policy=Policy(low_priority=True))
     done = await store.finalize_batch("e", batch.id)

@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.store_ground import (
     DONE,
     Ground,
+    a_job,
     found,
     ids,
     lease,
@@ -100,7 +101,7 @@ async def test_ttl_ends_a_job_wherever_it_is(ground: Ground, store: Store) -> No
     for job in (running, waiting):
         now = await found(store, job)
         assert now.status is Status.TIMED_OUT and now.error is not None and "20 s" in now.error
-    assert {(event.kind, event.job.id, event.worker_id) for event in events} == {
+    assert {(event.kind, job.id, event.worker_id) for event in events for job in event.jobs} == {
         ("ended", running.id, "w"), ("ended", waiting.id, None),
     }  # fmt: skip
     assert not await store.finish(lease(running), DONE)
@@ -297,3 +298,22 @@ async def test_phases_are_added_during_and_after_the_job(ground: Ground, store: 
         assert [phase.name for phase in one.phases] == ["queued", "run", "import", "upload", "webhook"]
         assert one.phases[2] == Phase("import", 1.0, 2.5, 1, "numpy")
         assert one.phases[4].note == '"quoted" ?'
+
+
+@story
+async def test_new_jobs_are_told_together_before_anything_else(ground: Ground, store: Store) -> None:
+    heard: list[tuple[str, list[str]]] = []
+    store.listen(lambda event: heard.append((event.kind, [job.id for job in event.jobs])))
+    jobs = [a_job() for _ in range(3)]
+    for job in jobs:
+        store.put_soon(job, lambda error: None)
+    other = a_job(endpoint="other")
+    store.put_soon(other, lambda error: None)
+    assert [job.id for job in await take(store, limit=2)] == [job.id for job in jobs[:2]]
+    ids = [job.id for job in jobs]
+    assert heard == [("queued", ids), ("queued", [other.id]), ("taken", ids[:2])]
+    heard.clear()
+    last = a_job()
+    store.put_soon(last, lambda error: None)
+    assert store.counts("e").queued == 2
+    assert heard == [("queued", [last.id])], "who counts has heard of what it counts"

@@ -80,8 +80,7 @@ def test_a_label_may_hold_anything(tmp_path: Path) -> None:
 
 def test_buckets_count_what_is_not_above_them() -> None:
     histogram = Histogram((1.0, 2.5))
-    for observed in (0.0, 1.0, 1.1, 2.5, 99.0):
-        histogram.observe(observed)
+    histogram.observe((0.0, 1.0, 1.1, 2.5, 99.0))
     (metric,) = text_string_to_metric_families(histograms("t_seconds", "T.", [({}, histogram)]))
     found = {(s.name, s.labels.get("le")): s.value for s in metric.samples}
     assert found == {

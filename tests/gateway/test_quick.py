@@ -16,6 +16,7 @@ import pytest
 from tests.gateway.http_server import Client, serving
 from tests.gateway.plane import Answer, GatewayPlane, endpoint, running, until
 from tests.store.test_failing_disk import Disk
+from zeroidle.gateway.heads import Heads
 
 KEY = "k" * 40
 JSON = {"content-type": "application/json"}
@@ -293,6 +294,23 @@ def test_a_head_that_came_before_means_the_same_again(tmp_path: Path) -> None:
         assert server.server.heads.match(requests[0]) is not None  # it was not parsed again
     for data, *found in zip(requests, *rounds, strict=True):
         assert len(set(found)) == 1, (data, found)
+
+
+def test_only_one_whole_request_is_known_again() -> None:
+    heads = Heads()
+    head, body = b"POST /v2/e/run HTTP/1.1\r\nHost: a\r\nContent-Length: 3", b"abc"
+    whole = head + b"\r\n\r\n" + body
+    heads.learn(b"Host: a\r\nContent-Length: 3", {"host": "a", "content-length": "3"})
+    for _ in range(2):  # the second time with its first line
+        for end in range(len(whole)):
+            assert heads.match(whole[:end]) is None, whole[:end]
+        for data in (whole + b"d", whole + whole, b"x" + whole, whole.replace(b"Host", b"host")):
+            assert heads.match(data) is None, data
+        found = heads.match(whole)
+        assert found is not None and (found.method, found.path) == ("POST", "/v2/e/run")
+        assert whole[found.body_at :] == body
+        other = heads.match(whole.replace(b"/e/run", b"/f/run"))
+        assert other is not None and other.path == "/v2/f/run"
 
 
 def _everything(client: Client) -> bytes:

@@ -92,7 +92,7 @@ def test_what_was_built_on_a_failed_commit_is_taken_back_too(tmp_path: Path) -> 
         events: list[tuple[str, str, str | None]] = []
         first = await taken(store, "w1")
         second = Job(new_job_id(), "e", b"2")
-        store.listen(lambda event: events.append((event.kind, event.job.id, event.worker_id)))
+        store.listen(lambda event: events.extend((event.kind, job.id, event.worker_id) for job in event.jobs))
         with disk.failing():
             putting = asyncio.ensure_future(store.put(second))
             await under_way()

@@ -96,7 +96,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def heard(self, event: JobEvent) -> None:
         if event.kind == "ended":
-            self.ended.append(event.job.id)
+            self.ended.extend(job.id for job in event.jobs)
 
     def waiting(self) -> list[Model]:
         queued = [job for job in self.jobs.values() if job.status is Status.IN_QUEUE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from zeroidle.endpoint import Endpoint
@@ -31,7 +32,7 @@ class Ends:
     def revived(self, job: Job, was: Status) -> None:
         pass
 
-    def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
+    def told(self, kind: Told, jobs: Sequence[Job], worker_id: str | None) -> None:
         pass
 
 
@@ -69,7 +70,7 @@ def test_stale_entries_do_not_pile_up() -> None:
         job = Job(f"j{n}", "e", b"1")
         state.put(job, 100.0)
         state.cancel(job, 100.0)
-        state.settle(job)
+        state.settle(job.endpoint, [job])
     assert len(state._deadlines) < 1100
     keeper = Job("last", "e", b"1")
     state.put(keeper, 100.0)

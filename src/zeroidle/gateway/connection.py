@@ -84,14 +84,12 @@ class Connection(Exchanges):
                 self._writer.transport.abort()
             return
         if not self._receiving:
-            if self._current is None and not self._queue:
-                known = self._host.heads.match(data)
-                if known is not None and self._reading:
-                    method, path, head, body = known
-                    self._queue.append(
-                        Exchange(Request(method, path, "", head.headers, body, self._peer, self.alive), True)
-                    )
-                    self._next()
+            if self._current is None and not self._queue and self._reading:
+                head = self._host.heads.match(data)
+                if head is not None:
+                    body = data[head.body_at :]
+                    request = Request(head.method, head.path, "", head.headers, body, self._peer, self.alive)
+                    self._at_once(Exchange(request, True))
                     return
             self._lines = self._host.heads.lines(data)
         self._shared = 1 if self._receiving else 0

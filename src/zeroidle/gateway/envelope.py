@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from zeroidle.errors import RequestError
-from zeroidle.job import Payload, Policy, Spooled
+from zeroidle.job import USUAL, Payload, Policy, Spooled
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,9 @@ _ESCAPE = re.compile(
 _MARK = b"\xff"
 
 
+_NOTHING = msgspec.Raw()
+
+
 class _PolicyFields(msgspec.Struct, forbid_unknown_fields=True):
     """The `policy` object; None in a field means the same as leaving it out."""
 
@@ -43,10 +46,10 @@ class _PolicyFields(msgspec.Struct, forbid_unknown_fields=True):
 class _Envelope(msgspec.Struct):
     """The keys we know. RunPod drops all others."""
 
-    input: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = _NOTHING
     webhook: str | None = None
     policy: _PolicyFields | None = None
-    s3Config: msgspec.Raw = msgspec.Raw()
+    s3Config: msgspec.Raw = _NOTHING
 
 
 class _Envelopes(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,10 +64,9 @@ class _Envelopes(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Envelope)
 _batch_decoder = msgspec.json.Decoder(_Envelopes)
 _list_decoder = msgspec.json.Decoder(list[_Envelope])
-_NO_POLICY = Policy()
 
 
-class Submission(NamedTuple):
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """What a client asked for, checked. `envelope` is the JSON object of the keys that go to the worker too."""
 
     input: Payload
@@ -113,8 +115,8 @@ def read_small(body: bytes) -> Submission:
         envelope = _decode(body)
         return _submission(envelope, _unmarked(envelope.input))
     payload = bytes(_with_input(envelope))
-    if envelope.policy is None and not envelope.webhook and not memoryview(envelope.s3Config):
-        return Submission(payload, _NO_POLICY, None, None)
+    if envelope.policy is None and not envelope.webhook and envelope.s3Config is _NOTHING:
+        return Submission(payload, USUAL, None, None)
     return _submission(envelope, payload)
 
 
@@ -164,7 +166,7 @@ def _decode(body: bytes | mmap.mmap) -> _Envelope:
 
 
 def _with_input(envelope: _Envelope) -> msgspec.Raw:
-    if not memoryview(envelope.input):
+    if envelope.input is _NOTHING:
         raise RequestError('The body has no "input"; send {"input": ...}.')
     return envelope.input
 
@@ -224,7 +226,7 @@ def _submission(envelope: _Envelope, payload: Payload) -> Submission:
         _check_webhook(envelope.webhook)
     return Submission(
         payload,
-        _NO_POLICY if envelope.policy is None else _policy(envelope.policy),
+        USUAL if envelope.policy is None else _policy(envelope.policy),
         envelope.webhook or None,
         b'{"s3Config":%b}' % s3_config if s3_config else None,
     )

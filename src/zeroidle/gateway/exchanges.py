@@ -114,6 +114,18 @@ class Exchanges(asyncio.Protocol):
         if self._wants_continue:
             self._send_continue()
 
+    def _at_once(self, exchange: Exchange) -> None:
+        """Begins the only exchange that there is, when nothing else is being received."""
+        if self._begins or self._writer.paused or not self.alive():
+            self._queue.append(exchange)
+            self._next()
+            return
+        self._begins = True
+        try:
+            self._begin(exchange)
+        finally:
+            self._begins = False
+
     def _begin(self, exchange: Exchange) -> None:
         self._current = exchange
         host = self._host
@@ -127,24 +139,26 @@ class Exchanges(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         """Sends an answer that needed no task."""
-        exchange, body = self._current, response.body
-        if exchange is None or self._writer.lost:
+        exchange, body, writer = self._current, response.body, self._writer
+        if exchange is None or writer.lost:
             return
         if response.status >= 400:
             self._drop(exchange.request)
-        if isinstance(body, bytes):
+        if type(body) is bytes:
             keep_alive = exchange.keep_alive and not self._host.closing
-            self._writer.write(exchange.request.method, response, body, keep_alive=keep_alive, old=exchange.old)
+            writer.write(exchange.request.method, response, body, keep_alive=keep_alive, old=exchange.old)
             self._finish(keep_alive)
         else:
             self._task = self._host.loop.create_task(self._send(exchange, response))
 
     def _finish(self, keep_alive: bool) -> None:
         self._current = self._task = None
-        if keep_alive:
-            self._next()
-        else:
+        if not keep_alive:
             self._writer.transport.close()
+        elif self._queue or self._receiving or not self._reading or self._writer.paused:
+            self._next()
+        else:  # nothing else is there: what `_next` comes to
+            self._deadline = self._host.loop.time() + self._host.limits.idle_s
 
     async def _run(self, exchange: Exchange) -> None:
         request = exchange.request

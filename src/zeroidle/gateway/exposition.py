@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Literal
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,12 +23,12 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, value: float) -> None:
-        """Counts one observation; one below 0, of a clock that was set back, is one of 0."""
-        if value < 0.0:
-            value = 0.0
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+    def observe(self, values: Iterable[float]) -> None:
+        """Counts observations; one below 0, of a clock that was set back, is one of 0."""
+        found = [value if value > 0.0 else 0.0 for value in values]
+        for bucket in map(bisect_left, repeat(self._bounds), found):
+            self._counts[bucket] += 1
+        self._sum += sum(found)
 
     @property
     def count(self) -> int:

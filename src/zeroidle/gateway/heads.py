@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 from zeroidle.gateway.body import LARGE_BYTES
+
+_T = TypeVar("_T")
 
 #: The beginning of a plain request: method, a path without escapes or query, the version; up to its line end.
 _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/_.-]{0,2000}) HTTP/1\.1\r\n").match
@@ -15,16 +18,28 @@ _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/_.-]{0,2000}) HTTP/1\.1\r\n").matc
 _PLAIN = re.compile(rb"/[A-Za-z0-9/_.-]*").fullmatch
 _names: dict[bytes, str] = {}
 
+#: Paths with more name a job, which is seldom asked for again with the same head.
+_FEW_SLASHES = 3
 _KEPT = 1024
 _MAX_BYTES = 2048
 _SPECIAL = ("transfer-encoding", "upgrade", "expect", "te", "trailer")
 
 
-class Head(Struct, frozen=True, gc=False):
-    """What the lines after the first one say: the headers, and the length of the body. Nobody changes `headers`."""
+class _Lines(Struct, frozen=True, gc=False):
+    """What the lines after the first one say."""
 
     headers: dict[str, str]
     length: int
+
+
+class Head(Struct, frozen=True, gc=False):
+    """What stands before the body: its length, and where the body begins. Nobody changes `headers`."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    length: int
+    body_at: int
 
 
 class Heads:
@@ -35,22 +50,28 @@ class Heads:
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._known: dict[bytes, _Lines] = {}
+        self._whole: dict[bytes, Head] = {}  # with the first line, where that comes again too
 
-    def match(self, data: bytes) -> tuple[str, str, Head, bytes] | None:
-        """Method, path, head and body, when `data` is exactly one request with known lines; else None."""
-        line = _LINE(data)
-        if line is None:
-            return None
-        start = line.end()
-        end = data.find(b"\r\n\r\n", start)
+    def match(self, data: bytes) -> Head | None:
+        """The head, when `data` is exactly one request with known lines; else None."""
+        end = data.find(b"\r\n\r\n")
         if end < 0:
             return None
-        head = self._known.get(data[start:end])
-        if head is None or len(data) - end - 4 != head.length:
+        head = self._whole.get(data[:end]) or self._matched(data, end)
+        return head if head is not None and len(data) == head.body_at + head.length else None
+
+    def _matched(self, data: bytes, end: int) -> Head | None:
+        line = _LINE(data)
+        lines = self._known.get(data[line.end() : end]) if line is not None else None
+        if line is None or lines is None:
             return None
         method, path = line.groups()
-        return "POST" if method == b"POST" else "GET", path.decode("ascii"), head, data[end + 4 :]
+        head = Head(method.decode(), path.decode(), lines.headers, lines.length, end + 4)
+        if method == b"POST" and path.count(b"/") <= _FEW_SLASHES and end <= _MAX_BYTES:
+            _make_room(self._whole)
+            self._whole[data[:end]] = head
+        return head
 
     def lines(self, data: bytes) -> bytes | None:
         """The lines that `learn` may keep of a request whose first piece is `data`."""
@@ -71,10 +92,14 @@ class Heads:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit() and len(length) < 7):
             return
-        if len(self._known) >= _KEPT:
-            self._known.clear()
         if int(length) < LARGE_BYTES:
-            self._known[lines] = Head(headers, int(length))
+            _make_room(self._known)
+            self._known[lines] = _Lines(headers, int(length))
+
+
+def _make_room(known: dict[bytes, _T]) -> None:
+    if len(known) >= _KEPT:
+        known.clear()
 
 
 def header_name(raw: bytes) -> str:

@@ -64,14 +64,11 @@ class Response(Struct, eq=False):
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Later:
+class Later(Struct, eq=False):
     """An answer that is not there yet. Who makes it calls `give`, once; the server calls `then`, once."""
 
-    __slots__ = ("_response", "_take")
-
-    def __init__(self) -> None:
-        self._response: Response | None = None
-        self._take: Callable[[Response], None] | None = None
+    _response: Response | None = None
+    _take: Callable[[Response], None] | None = None
 
     def give(self, response: Response) -> None:
         """Here it is."""

@@ -15,8 +15,8 @@ from zeroidle.endpoint import Endpoint
 from zeroidle.gateway.exposition import CONTENT_TYPE, Histogram, Sample, family, histograms
 from zeroidle.gateway.message import Request, Response
 from zeroidle.gateway.reply import failure
-from zeroidle.job import Job
-from zeroidle.store.protocol import EVENT_KINDS, ClockStore, JobEvent
+from zeroidle.job import Status
+from zeroidle.store.protocol import ClockStore, EventKind, JobEvent
 from zeroidle.worker import Registry, Worker, WorkerEventKind, WorkerState
 
 #: Seconds. From a warm pick-up (below 1 ms) to a queue that is stuck, from a no-op handler to a long video.
@@ -35,12 +35,13 @@ class Store(ClockStore, Protocol):
 
 
 class _Jobs:
-    """What happened to the jobs of one endpoint. Ended ones count under their status."""
+    """What happened to the jobs of one endpoint: how many events of each kind, how many ends with each status."""
 
-    __slots__ = ("delays", "events", "runs")
+    __slots__ = ("delays", "ends", "events", "runs")
 
     def __init__(self) -> None:
-        self.events: Counter[str] = Counter()
+        self.events: Counter[EventKind] = Counter()
+        self.ends: Counter[Status] = Counter()
         self.delays = Histogram(_DELAY_S)
         self.runs = Histogram(_RUN_S)
 
@@ -72,34 +73,32 @@ class Metrics:
 
     # Listening: called for every job, so it does little
 
-    def _seen_of(self, job: Job) -> _Jobs:
-        seen = self._jobs_of.get(job.endpoint)
+    def _counted(self, event: JobEvent) -> None:
+        self._seen_of(event).events[event.kind] += len(event.jobs)
+
+    def _seen_of(self, event: JobEvent) -> _Jobs:
+        seen = self._jobs_of.get(event.endpoint)
         if seen is None:
-            seen = self._jobs_of[job.endpoint] = _Jobs()
+            seen = self._jobs_of[event.endpoint] = _Jobs()
         return seen
 
-    def _counted(self, event: JobEvent) -> None:
-        self._seen_of(event.job).events[event.kind] += 1
-
     def _taken(self, event: JobEvent) -> None:
-        job = event.job
-        seen = self._seen_of(job)
-        seen.events["taken"] += 1
-        if job.started_at is not None:
-            seen.delays.observe(job.started_at - job.queued_at)
+        seen, jobs = self._seen_of(event), event.jobs
+        seen.events["taken"] += len(jobs)
+        seen.delays.observe([job.started_at - job.queued_at for job in jobs if job.started_at is not None])
 
     def _ended(self, event: JobEvent) -> None:
-        job = event.job
-        seen = self._seen_of(job)
-        seen.events[job.status] += 1
-        if job.started_at is not None and job.finished_at is not None:
-            seen.runs.observe(job.finished_at - job.started_at)
+        seen, jobs = self._seen_of(event), event.jobs
+        seen.ends.update([job.status for job in jobs])
+        seen.runs.observe(
+            [j.finished_at - j.started_at for j in jobs if j.started_at is not None and j.finished_at is not None]
+        )
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         if kind in ("added", "failed"):
             self._workers[worker.endpoint, kind] += 1
         elif kind == "ready" and worker.ready_at is not None:
-            _of(self._starts, worker.endpoint, _START_S).observe(worker.ready_at - worker.started_at)
+            _of(self._starts, worker.endpoint, _START_S).observe([worker.ready_at - worker.started_at])
 
     # Rendering
 
@@ -115,18 +114,16 @@ class Metrics:
             oldest.append(({"endpoint": name}, 0.0 if since is None else max(0.0, now - since)))
         yield family("gauge", "zeroidle_jobs", "Jobs that wait (queued_low: lowPriority) and that run.", waiting)
         yield family("gauge", "zeroidle_oldest_queued_seconds", "How long the first job in the queue waits.", oldest)
-        for kind, name, about in (
+        kinds: tuple[tuple[EventKind, str, str], ...] = (
             ("queued", "submitted", "Jobs that were accepted."),
             ("taken", "taken", "Jobs that were handed to a worker."),
             ("requeued", "requeued", "Jobs that were given back, or whose worker was lost."),
-        ):
+        )
+        for kind, name, about in kinds:
             samples = [({"endpoint": e}, seen.events[kind]) for e, seen in self._jobs_of.items() if seen.events[kind]]
             yield family("counter", f"zeroidle_jobs_{name}_total", about, samples)
         ended = [
-            ({"endpoint": e, "status": str(k)}, n)
-            for e, seen in self._jobs_of.items()
-            for k, n in seen.events.items()
-            if k not in EVENT_KINDS
+            ({"endpoint": e, "status": str(k)}, n) for e, seen in self._jobs_of.items() for k, n in seen.ends.items()
         ]
         yield family("counter", "zeroidle_jobs_ended_total", "Jobs that ended, by their last status.", ended)
 

@@ -53,9 +53,11 @@ class Clock:
 
     def plain_head(self, status: int, content_type: str) -> bytes:
         """Status line, content type and date of an answer without headers of its own, up to the length's value."""
-        line = self.date_line()
+        if int(time.time()) != self._second:
+            self.date_line()
         head = self._heads.get((status, content_type))
         if head is None:
+            line = self.date_line()
             head = self._heads[status, content_type] = _start(status, content_type) + line + b"content-length: "
         return head
 

@@ -22,7 +22,7 @@ from zeroidle.gateway.worker_frames import (
     Release,
     Stream,
     Take,
-    job_frame,
+    job_frames,
 )  # fmt: skip
 from zeroidle.gateway.worker_results import Results
 from zeroidle.gateway.worker_session import WorkerSession
@@ -76,7 +76,7 @@ class WorkerConnection(asyncio.Protocol):
         inbox, results = self._inbox, self._results
         try:
             for head, body in self._frames.feed(data):
-                if type(head) is Done and not inbox and not self._reading and results and results.takes(head, body):
+                if type(head) is Done and head.path is None and results and not inbox and not self._reading:
                     results.add(head, body)
                     self._told.discard((head.id, head.attempt))
                 else:
@@ -272,7 +272,7 @@ class WorkerConnection(asyncio.Protocol):
         session = self._session
         if session is None or not self._takes(session.worker):
             return False
-        frames = b"".join([job_frame(session, job) for job in jobs])
+        frames = job_frames(session, jobs)
         try:
             session.hold(jobs)
         except BaseException:

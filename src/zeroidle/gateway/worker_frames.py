@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from zeroidle_worker import wire
 from zeroidle_worker.wire import HEAD, ProtocolError
 
 _id = msgspec.json.encode
+_HEAD_BYTES, _unpack_head = HEAD.size, HEAD.unpack_from
 
 #: Before a connection has shown whose it is, its frames are short.
 HELLO_MAX_BYTES = 64 * 1024
@@ -111,47 +113,58 @@ class FrameReader:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._rest = bytearray()
+        self._wanted = 0  # how many bytes the rest needs before it can hold a whole frame
 
     def feed(self, data: bytes) -> Iterator[tuple[Head, bytes]]:
         """Each frame that is complete with `data`. Raises ProtocolError on nonsense."""
-        buffer: bytes | bytearray = data
         if self._rest:
             self._rest += data
-            buffer = self._rest
-        at, size = 0, len(buffer)
+            if len(self._rest) < self._wanted:
+                return
+            data = bytes(self._rest)
+        at, size = 0, len(data)
+        self._wanted = 0
         try:
-            while size - at >= HEAD.size:
-                length, kind, head_bytes = HEAD.unpack_from(buffer, at)
+            while size - at >= _HEAD_BYTES:
+                length, kind, head_bytes = _unpack_head(data, at)
                 decode = _decoders.get(kind)
                 if decode is None or length > self.max_bytes or head_bytes + 5 > length:
                     raise ProtocolError(f"not a frame: length {length}, kind {kind}, header {head_bytes}")
                 end = at + 4 + length
                 if end > size:
+                    self._wanted = 4 + length
                     break
-                body_at = at + HEAD.size + head_bytes
+                body_at = at + _HEAD_BYTES + head_bytes
                 try:
-                    head = decode(bytes(buffer[at + HEAD.size : body_at]))
+                    head = decode(data[at + _HEAD_BYTES : body_at])
                 except (msgspec.DecodeError, RecursionError) as exc:
                     raise ProtocolError(f"the header of a frame of kind {kind} is not valid: {exc}") from exc
                 at = end
-                yield head, bytes(buffer[body_at:end])
+                yield head, data[body_at:end]
         finally:
-            self._rest = bytearray(memoryview(buffer)[at:]) if at or buffer is data else self._rest
+            self._rest = bytearray(data[at:])
 
 
-def job_frame(session: WorkerSession, job: Job) -> bytes:
-    """The frame that hands out a job. A spooled input is named, not copied."""
-    deadline, job_id = session.deadline(job), _id(job.id)
+def job_frames(session: WorkerSession, jobs: list[Job]) -> bytes:
+    """The frames that hand out jobs. A spooled input is named, not copied."""
+    timeout_s, spool = session.timeout_s, session.store.spool
+    return b"".join([_job_frame(job, timeout_s, spool) for job in jobs])
+
+
+def _job_frame(job: Job, timeout_s: float | None, spool: Path) -> bytes:
+    job_id, own_ms = _id(job.id), job.policy.execution_timeout_ms
     head = b'{"id":%b,"attempt":%d' % (job_id, job.attempt)
-    if deadline is not None:
-        head += b',"deadline":%f' % deadline
+    if own_ms is not None:
+        timeout_s = own_ms / 1000
+    if timeout_s is not None and job.started_at is not None:
+        head += b',"deadline":%f' % (job.started_at + timeout_s)
     if type(job.input) is bytes and job.envelope is None:
         body = b'{"id":%b,"input":%b}' % (job_id, job.input)
     elif isinstance(job.input, Spooled):
-        head += b',"path":' + msgspec.json.encode(str((session.store.spool / job.input.path).absolute()))
+        head += b',"path":' + msgspec.json.encode(str((spool / job.input.path).absolute()))
         body = job_keys(job)
     else:
-        (part,) = job_parts(job, session.store.spool)
+        (part,) = job_parts(job, spool)
         assert isinstance(part, bytes)
         body = part
     head += b"}"

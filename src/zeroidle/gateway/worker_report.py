@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -20,7 +20,7 @@ from zeroidle_worker.wire import LARGE
 Body = bytes | Path
 
 
-class Report(NamedTuple):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """A parsed job-done body. `stop` asks that the worker be ended after this job (refresh_worker)."""
 
     output: Payload | None = None
@@ -150,8 +150,10 @@ def _dump(value: object) -> bytes:
 def _keep(raw: msgspec.Raw | msgspec.UnsetType, spool: Path | None) -> Payload | None:
     if isinstance(raw, msgspec.UnsetType):
         return None
+    if spool is None:
+        return bytes(raw)
     view = memoryview(raw)
-    if spool is None or len(view) < LARGE:
+    if len(view) < LARGE:
         return bytes(view)
     name = f"out-{secrets.token_hex(12)}.json"
     path = spool / name

@@ -34,10 +34,6 @@ class Results:
         self._batch: list[Result] = []
         self._flying: set[asyncio.Future[None]] = set()
 
-    def takes(self, head: Done, body: bytes) -> bool:
-        """Whether `add` can take this result: it is small and came with the frame."""
-        return head.path is None and len(body) < LARGE
-
     def add(self, head: Done, body: bytes) -> None:
         """Takes in one small result; `record` hands it on."""
         self._enter(head, parse_report(body))

@@ -47,12 +47,11 @@ class WorkerSession:
         endpoint = self._endpoints.get(self.worker.endpoint)
         return endpoint.lease_s if endpoint else 30.0
 
-    def deadline(self, job: Job) -> float | None:
-        """When the job's time is over (Unix seconds)."""
+    @property
+    def timeout_s(self) -> float | None:
+        """How long a job may run that does not say so itself."""
         endpoint = self._endpoints.get(self.worker.endpoint)
-        limit_ms = job.policy.execution_timeout_ms
-        limit_s = limit_ms / 1000 if limit_ms is not None else endpoint.timeout_s if endpoint else None
-        return None if limit_s is None or job.started_at is None else job.started_at + limit_s
+        return endpoint.timeout_s if endpoint else None
 
     # -- the worker's life
 
@@ -175,7 +174,10 @@ class WorkerSession:
 
     def finish_soon(self, results: Sequence[tuple[str, int, Outcome]]) -> asyncio.Future[None]:
         """Like `finish` for small results, each with its job's id and attempt; done when they are kept."""
-        counted, kept = self.store.finish_soon([(self._lease(i, attempt), o) for i, attempt, o in results])
+        endpoint, worker_id = self.worker.endpoint, self.worker.id
+        counted, kept = self.store.finish_soon(
+            [(Lease(endpoint, job_id, worker_id, attempt), outcome) for job_id, attempt, outcome in results]
+        )
         if not all(counted):
             for (job_id, _, _), counts in zip(results, counted, strict=True):
                 if not counts:

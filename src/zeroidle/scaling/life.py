@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 from msgspec import Struct, field
 
 from zeroidle.endpoint import Endpoint
+from zeroidle.job import Job
 from zeroidle.scaling.waits import boot_phases
 from zeroidle.store.protocol import Lease, WorkerRecord
 from zeroidle.worker import Worker, WorkerState
@@ -51,6 +53,13 @@ class Life(Struct, eq=False):
     def starting_up(self) -> bool:
         """Whether it was never ready: it has nothing to end in good order."""
         return self.worker.ready_at is None
+
+    def let_go(self, jobs: Iterable[Job]) -> None:
+        """It holds these jobs no more, by the store's account."""
+        held = self.held
+        for job in jobs:
+            held.pop(job.id, None)
+        self.settle()
 
     def settle(self) -> None:
         """Wakes whoever waits for its jobs to end, when they have."""

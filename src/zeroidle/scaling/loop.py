@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.fleet.protocol import Fleet
@@ -91,9 +91,9 @@ class ScalingLoop:
 
     # -- events
 
-    def _pool_of(self, job: Job) -> Pool | None:
-        """The pool of a job's endpoint; it, and the clock, are made to look at what has happened."""
-        pool = self._pools.get(job.endpoint) or self._pool(job.endpoint)
+    def _pool_of(self, event: JobEvent) -> Pool | None:
+        """The pool of the jobs' endpoint; it, and the clock, are made to look at what has happened."""
+        pool = self._pools.get(event.endpoint) or self._pool(event.endpoint)
         if pool is not None:
             if not self._expiry.poked:
                 self._expiry.poke()
@@ -102,52 +102,51 @@ class ScalingLoop:
         return pool
 
     def _queued(self, event: JobEvent) -> None:
-        job = event.job
-        pool = self._pool_of(job)
-        if pool is not None and not job.policy.low_priority:
-            pool.policy.arrived(time.monotonic())
+        pool = self._pool_of(event)
+        if pool is not None:
+            _arrived(pool, event.jobs)
 
     def _taken(self, event: JobEvent) -> None:
-        job = event.job
         life = self.workers.lives.get(event.worker_id or "")
-        if self._pool_of(job) is None or life is None:
+        if self._pool_of(event) is None or life is None:
             return
-        life.held[job.id] = job.attempt
         life.idle_at = None
-        if life.worker.ready_at is not None and job.queued_at < life.worker.ready_at:
-            self.workers.spawn(self.store.note(job, start_phases(job, life.worker)))
+        held, ready_at = life.held, life.worker.ready_at
+        for job in event.jobs:
+            held[job.id] = job.attempt
+            if ready_at is not None and job.queued_at < ready_at:
+                self.workers.spawn(self.store.note(job, start_phases(job, life.worker)))
 
     def _requeued(self, event: JobEvent) -> None:
-        job = event.job
-        pool, life = self._pool_of(job), self.workers.lives.get(event.worker_id or "")
+        pool, life = self._pool_of(event), self.workers.lives.get(event.worker_id or "")
         if pool is None:
             return
-        self._let_go(life, job)
-        if not job.policy.low_priority:
-            pool.policy.arrived(time.monotonic())
-        if life is not None and job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
-            self.workers.interrupt(life, job.id, job.attempt)
+        _arrived(pool, event.jobs)
+        if life is None:
+            return
+        life.let_go(event.jobs)
+        for job in event.jobs:
+            if job.id in life.worker.jobs:  # its lease ran out: it runs what is not its own
+                self.workers.interrupt(life, job.id, job.attempt)
 
     def _ended(self, event: JobEvent) -> None:
-        job = event.job
-        pool, life = self._pool_of(job), self.workers.lives.get(event.worker_id or job.worker_id or "")
+        pool, life = self._pool_of(event), self.workers.lives.get(event.worker_id or "")
         if pool is None:
             return
-        self._let_go(life, job)
-        pool.cleared(job.id)
-        if job.started_at is not None and job.finished_at is not None:
-            pool.policy.left(time.monotonic(), max(0.0, job.started_at - job.queued_at), ran_s(job))
-        if life is None or life.over:  # over: the job ended because its worker did
-            return
-        if job.status not in (Status.CANCELLED, Status.TIMED_OUT):
-            pool.backoff.worked()
-        elif event.worker_id is not None:
-            self.workers.interrupt(life, job.id, job.attempt)
-
-    @staticmethod
-    def _let_go(life: Life | None, job: Job) -> None:
-        if life is not None and life.held.pop(job.id, None) is not None:
-            life.settle()
+        now = time.monotonic()
+        if life is not None:
+            life.let_go(event.jobs)
+        pool.cleared(event.jobs)
+        heeds = life is not None and not life.over  # over: the jobs ended because their worker did
+        for job in event.jobs:
+            if job.started_at is not None and job.finished_at is not None:
+                pool.policy.left(now, max(0.0, job.started_at - job.queued_at), ran_s(job))
+            if life is None or not heeds:
+                continue
+            if job.status is not Status.CANCELLED and job.status is not Status.TIMED_OUT:
+                pool.backoff.worked()
+            else:
+                self.workers.interrupt(life, job.id, job.attempt)
 
     def _on_worker(self, kind: WorkerEventKind, worker: Worker) -> None:
         life = self.workers.lives.get(worker.id)
@@ -193,3 +192,12 @@ class ScalingLoop:
     def _poke(self, name: str) -> None:
         if pool := self._pool(name):
             pool.poke()
+
+
+def _arrived(pool: Pool, jobs: Sequence[Job]) -> None:
+    """Jobs of low priority never start a worker (RunPod's rule)."""
+    count = 0
+    for job in jobs:
+        count += not job.policy.low_priority
+    if count:
+        pool.policy.arrived(time.monotonic(), count)

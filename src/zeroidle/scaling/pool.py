@@ -6,9 +6,11 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from zeroidle.endpoint import Endpoint
+from zeroidle.job import Job
 from zeroidle.scaling.backoff import Backoff
 from zeroidle.scaling.life import Life
 from zeroidle.scaling.policies import make_policy
@@ -233,10 +235,10 @@ class Pool:
         controls = [life.worker.control for life in self.lives.values() if life.worker.control is not None]
         await asyncio.gather(*(control.recap() for control in controls))
 
-    def cleared(self, job_id: str) -> None:
-        """A job has ended; when it was the last suspect, workers get as many jobs as they ask for again."""
+    def cleared(self, jobs: Iterable[Job]) -> None:
+        """Jobs have ended; when the last suspect was among them, workers get as many jobs as they ask for again."""
         if self._suspects:
-            self._suspects.discard(job_id)
+            self._suspects.difference_update(job.id for job in jobs)
             if not self._suspects:
                 self._uncap()
 

@@ -32,12 +32,14 @@ class Changes(Commits):
         self._late[job.seq] = job
         if job.idempotency_key is not None:
             self.keys[job.endpoint, job.idempotency_key] = job
-        self._lazily()
+        if self._timer is None:
+            self._lazily()
 
     def touched(self, job: Job) -> None:
         """Something that may be lost in a crash has changed."""
         self._touched[job.seq] = job
-        self._lazily()
+        if self._timer is None:
+            self._lazily()
 
     def ended(self, job: Job, before: Before) -> None:
         """The job is final."""
@@ -46,7 +48,11 @@ class Changes(Commits):
         group = self._group
         group.jobs[job.seq] = job
         group.undo.append(("ended", job, before))
-        group.ended.append((job, job.worker_id if before.status is Status.IN_PROGRESS else None))
+        ended_by = job.endpoint, job.worker_id if before.status is Status.IN_PROGRESS else None
+        if (jobs := group.ended.get(ended_by)) is not None:
+            jobs.append(job)
+        else:
+            group.ended[ended_by] = [job]
         group.counters.add(job.endpoint)
         if job.batch is not None:
             self.batches.ended(group, job)
@@ -58,7 +64,8 @@ class Changes(Commits):
             group.deliveries[delivery.id] = delivery
             group.deliveries_due = True
         group.dirty = True
-        self._lazily()
+        if self._timer is None:
+            self._lazily()
 
     def revived(self, job: Job, was: Status) -> None:
         """A job that had ended as `was` is in the queue again."""

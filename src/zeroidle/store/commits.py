@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from zeroidle.errors import StoreError
@@ -52,6 +52,7 @@ class Commits:
         self._journal = journal
         self._spool = spool
         self._group = Group()
+        self._news: list[Job] = []  # new jobs of one endpoint that the listeners have not heard of
         self._late: dict[int, Job] = {}  # new jobs that are in no group yet
         self._touched: dict[int, Job] = {}
         self._flying: Group | None = None
@@ -61,14 +62,31 @@ class Commits:
         self._timer: asyncio.TimerHandle | None = None
         self.waits = Waits()
 
-    def told(self, kind: EventKind, job: Job, worker_id: str | None) -> None:
-        """Something for the listeners."""
-        event = JobEvent(kind, job, worker_id)
-        for listener in self.listeners[kind]:
+    def told(self, kind: EventKind, jobs: Sequence[Job], worker_id: str | None) -> None:
+        """Something for the listeners, of jobs of one endpoint, at least one. Of new jobs they hear soon, of all that
+        came together at once, and before anything else."""
+        news = self._news
+        if kind == "queued" and (not news or news[0].endpoint == jobs[0].endpoint):
+            if not news:
+                asyncio.get_running_loop().call_soon(self.tell_news)
+            news += jobs
+            return
+        if news:
+            self.tell_news()
+        self._tell(JobEvent(kind, jobs[0].endpoint, jobs, worker_id))
+
+    def tell_news(self) -> None:
+        """Tells the listeners of the new jobs that they have not heard of."""
+        if self._news:
+            news, self._news = self._news, []
+            self._tell(JobEvent("queued", news[0].endpoint, news))
+
+    def _tell(self, event: JobEvent) -> None:
+        for listener in self.listeners[event.kind]:
             try:
                 listener(event)
             except Exception:
-                log.exception("store.listener_failed event=%s job=%s", kind, job.id)
+                log.exception("store.listener_failed event=%s first=%s", event.kind, event.jobs[0].id)
 
     def enlist(self, job: Job) -> None:
         """Puts a new job into the next group, so that `durable` covers it."""
@@ -169,15 +187,16 @@ class Commits:
         return batch
 
     def _add_row(self, batch: Batch, group: Group, job: Job) -> None:
-        new = job.seq in group.new
-        row = waiting_row(job, batch.bodies) if new else None
-        if row is not None:
-            batch.waiting.append(row)
-            return
-        forget_at = self._forget_at(job)
-        if new and (row := new_ended_row(job, forget_at, batch.bodies)) is not None:
-            batch.new_ended.append(row)
-            return
+        new, forget_at = job.seq in group.new, self._forget_at(job)
+        if new:
+            short, rows = (
+                (waiting_row(job, batch.bodies), batch.waiting)
+                if forget_at is None
+                else (new_ended_row(job, forget_at, batch.bodies), batch.new_ended)
+            )
+            if short is not None:
+                rows.append(short)
+                return
         # The end alone does not say what a retry has changed.
         row = None if new or job.seq in group.revived else ended_row(job, forget_at, batch.bodies)
         if row is not None:
@@ -202,11 +221,15 @@ class Commits:
             if self._failing:
                 self._failing = False
                 log.warning("store.commits_again")
-            for job, worker_id in group.ended:
-                self._settle(job)
-                self.told("ended", job, worker_id)
-                if not self.waits.ended(job):
-                    self._remember(job)
+            for (endpoint, worker_id), jobs in group.ended.items():
+                self.state.settle(endpoint, jobs)
+                if self.keys:
+                    for job in jobs:
+                        self._drop_key(job)
+                self.told("ended", jobs, worker_id)
+                for job in jobs:
+                    if not self.waits.ended(job):
+                        self._remember(job)
             if group.deliveries_due:
                 group.waiters += self.on_deliveries
         else:
@@ -224,10 +247,6 @@ class Commits:
             self._flush()
         elif self._group.dirty or self._touched or self._late:
             self._lazily(LAZY_S if error is None else AGAIN_S)
-
-    def _settle(self, job: Job) -> None:
-        self.state.settle(job)
-        self._drop_key(job)
 
     def _remember(self, job: Job) -> None:
         """Keeps an ended job at hand, which nobody waited for: soon somebody will ask for it. Who asks for a batch
@@ -270,7 +289,7 @@ class Commits:
         for endpoint in {job.endpoint for _, job, before in failed.undo + later.undo if before is not None}:
             self.on_restored(endpoint)
         for job, worker_id in gone:
-            self.told("ended", job, worker_id)
+            self.told("ended", (job,), worker_id)
             self.waits.gone(job.seq)
         return later.waiters
 

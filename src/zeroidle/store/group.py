@@ -20,13 +20,14 @@ Done = Callable[[StoreError | None], None]
 
 class Group(Struct, eq=False):
     """The changes of one commit. `undo` tells in order what to take back when it fails, `waiters` hear how it went.
+    `ended` are jobs by their endpoint and the worker that held them.
     `drafts` are new requests of batches with the seconds that they may wait; `batches_before` are the records of
     batches that change, as they were (None: not there)."""
 
     jobs: dict[int, Job] = field(default_factory=dict)
     new: set[int] = field(default_factory=set)
     undo: list[tuple[Literal["added", "ended", "revived"], Job, Before | None]] = field(default_factory=list)
-    ended: list[tuple[Job, str | None]] = field(default_factory=list)
+    ended: dict[tuple[str, str | None], list[Job]] = field(default_factory=dict)
     revived: set[int] = field(default_factory=set)
     chunks: list[Row] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)

@@ -36,12 +36,13 @@ class Hatch:
     def serve(self, endpoint: str) -> None:
         """Hands queued jobs to those who wait, soon."""
         queue = self._state.queues.get(endpoint)
-        if queue is None or not queue.waiters or not queue.waiting:
+        if queue is None or not queue.waiters:
             return
-        if endpoint not in self._serving:
+        if endpoint in self._serving:
+            if len(queue.high) == _AT_ONCE:
+                self._hand_out(endpoint)
+        elif queue.waiting:
             self._soon(endpoint)
-        elif len(queue.high) == _AT_ONCE:
-            self._hand_out(endpoint)
 
     def _soon(self, endpoint: str) -> None:
         self._serving.add(endpoint)

@@ -33,7 +33,7 @@ class Waiter(Struct, eq=False):
     over: Callable[[], bool] = lambda: False
 
 
-class Lease(Struct, frozen=True):
+class Lease(Struct, frozen=True, gc=False):
     """Names one hand-out of a job. `attempt` None means "the one this worker holds" (RunPod's URLs carry none)."""
 
     endpoint: str
@@ -42,7 +42,7 @@ class Lease(Struct, frozen=True):
     attempt: int | None = None
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """How an attempt ended: COMPLETED with `output`, or FAILED with `error` (and perhaps `output` beside it).
 
     `run_s` is the handler's own time in seconds when the worker measured it, `log_range` the byte range of the
@@ -77,15 +77,18 @@ EventKind = Literal["queued", "taken", "requeued", "ended"]
 EVENT_KINDS: tuple[EventKind, ...] = ("queued", "taken", "requeued", "ended")
 
 
-class JobEvent(Struct):
-    """Something happened to a job; listeners are called at once, on the loop, and must not block.
+class JobEvent(Struct, gc=False):
+    """The same happened to jobs of one endpoint, at least one, in this order; listeners are called on the loop and must
+    not block. One call for many jobs, because it costs as much as what most listeners do for a job. They are called at
+    once; of new jobs, which come one by one, at the latest when something else is told or counted, or the loop goes on.
 
     kinds: `queued` (new), `taken` (handed out), `requeued` (given back or its worker was lost), `ended` (final).
-    `worker_id` is the worker that held it, if any: on `ended` with CANCELLED or TIMED_OUT it must be interrupted.
+    `worker_id` is the worker that held them, if any: on `ended` with CANCELLED or TIMED_OUT it must be interrupted.
     """
 
     kind: EventKind
-    job: Job
+    endpoint: str
+    jobs: Sequence[Job]
     worker_id: str | None = None
 
 

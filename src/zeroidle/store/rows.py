@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from zeroidle.job import Job, Payload, Phase, Policy, Spooled, Status
+from zeroidle.job import USUAL, Job, Payload, Phase, Policy, Spooled, Status
 from zeroidle.store.protocol import Outcome
 
 #: What SQLite takes and gives.
@@ -23,7 +23,6 @@ INLINE_BYTES = 2048
 _MAX_INTEGER = 2**63 - 1
 _encode = msgspec.json.encode
 _decode_phases = msgspec.json.Decoder(list[Phase]).decode
-_NO_POLICY = Policy()
 #: A request of a batch that is not finalized is kept as a job with the state DRAFT, which no job has in memory.
 _STATUS = {status.value: status for status in Status} | {"DRAFT": Status.IN_QUEUE}
 
@@ -180,7 +179,7 @@ def payload_of(value: Value, data: Value) -> Payload | None:
 
 
 def _plain(policy: Policy) -> bool:
-    return not policy.low_priority and policy.execution_timeout_ms is None and policy.ttl_ms is None
+    return policy is USUAL or policy == USUAL
 
 
 def _options(job: Job) -> str | None:
@@ -199,7 +198,8 @@ def _options(job: Job) -> str | None:
 
 def phases_text(phases: Iterable[Phase]) -> str:
     """A list of phases as JSON: arrays of name, start, end, attempt, note."""
-    phases = list(phases)
+    if type(phases) is not list:
+        phases = list(phases)
     try:
         return _encode(phases).decode()  # a Phase is an array
     except UnicodeEncodeError:
@@ -219,11 +219,11 @@ def sound(phases: Sequence[Phase]) -> list[Phase]:
 
 def sound_outcome(outcome: Outcome) -> Outcome:
     """The outcome with its text and its byte range as they can be stored."""
-    start, end = outcome.log_range or (0, 0)
-    log_range = outcome.log_range if 0 <= start <= end <= _MAX_INTEGER else None
-    if log_range is outcome.log_range and (outcome.error is None or outcome.error.isascii()):
+    log_range, error = outcome.log_range, outcome.error
+    fits = log_range is None or 0 <= log_range[0] <= log_range[1] <= _MAX_INTEGER
+    if fits and (error is None or error.isascii()):
         return outcome
-    return replace(outcome, error=clean(outcome.error), log_range=log_range)
+    return replace(outcome, error=clean(error), log_range=log_range if fits else None)
 
 
 def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | None]:
@@ -240,7 +240,7 @@ def job_of(row: Sequence[Any], with_input: bool = True) -> tuple[Job, float | No
         endpoint=endpoint,
         input=(payload_of(input_, input_data) if with_input else None) or b"null",
         status=_STATUS[status],
-        policy=Policy(*policy) if policy else _NO_POLICY,
+        policy=Policy(*policy) if policy else USUAL,
         created_at=created_at,
         sync=bool(settings.get("sync")),
         webhook=settings.get("webhook"),
@@ -288,5 +288,5 @@ def waiting_of(row: Sequence[Any], batch: str) -> Job:
     if options is not None:
         settings = json.loads(options)
         policy = settings.get("policy")
-        job.policy, job.webhook = Policy(*policy) if policy else _NO_POLICY, settings.get("webhook")
+        job.policy, job.webhook = Policy(*policy) if policy else USUAL, settings.get("webhook")
     return job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from zeroidle.errors import Conflict
 from zeroidle.job import Job, Payload, Phase
@@ -38,7 +38,7 @@ class State(Transitions):
         self._enter(queue, job, job.expires_at)
         queue.line(job)[job.id] = job
         self._sink.added(job)
-        self._sink.told("queued", job, None)
+        self._sink.told("queued", (job,), None)
 
     def load(self, job: Job) -> None:
         """Takes in a job from the disk, in the order of the queue."""
@@ -50,11 +50,12 @@ class State(Transitions):
         else:
             queue.line(job)[job.id] = job
 
-    def admit(self, jobs: Iterable[Job]) -> None:
+    def admit(self, jobs: Sequence[Job]) -> None:
         """Takes in jobs of a batch that was finalized, from the disk."""
         for job in jobs:
             self.load(job)
-            self._sink.told("queued", job, None)
+        if jobs:
+            self._sink.told("queued", jobs, None)
 
     def cancel(self, job: Job, now: float) -> None:
         """Ends a live job as CANCELLED."""
@@ -98,7 +99,7 @@ class State(Transitions):
         queue.line(job)[job.id] = job
         queue.retried += 1
         self._sink.revived(job, was)
-        self._sink.told("queued", job, None)
+        self._sink.told("queued", (job,), None)
 
     # Workers
 
@@ -108,19 +109,20 @@ class State(Transitions):
         queue = self.queues.get(endpoint)
         if queue is None:
             return jobs
-        now = self._tick(now)
+        now, timeout_s = self._tick(now), self.endpoint(endpoint).timeout_s
         for line in (queue.high, queue.batch, queue.low):
             while line and len(jobs) < limit:
-                job = next(iter(line.values()))
+                job = line.popitem(last=False)[1]
                 if job.expires_at is not None and job.expires_at <= now:
                     self._end(job, TIMED_OUT, now, error=self._too_old(job))
                     continue
                 if job.batch is not None and job.batch in self.stopped:
                     self._end(job, CANCELLED, now)
                     continue
-                del line[job.id]
-                self._hand_out(queue, job, worker_id, lease_s, now)
+                self._hand_out(queue, job, worker_id, lease_s, timeout_s, now)
                 jobs.append(job)
+        if jobs:
+            self._sink.told("taken", jobs, worker_id)
         return jobs
 
     def dispatch(self, endpoint: str, now: float) -> list[tuple[Waiter, list[Job]]]:
@@ -196,7 +198,7 @@ class State(Transitions):
         del queue.running[job.id]
         queue.put_front(job)
         self._sink.touched(job)
-        self._sink.told("requeued", job, worker_id)
+        self._sink.told("requeued", (job,), worker_id)
         if job.batch in self.stopped:
             self._end(job, CANCELLED, self._now)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from zeroidle.endpoint import Endpoint
 from zeroidle.job import TTL_MS, Job, Payload, Phase, Status
@@ -28,7 +30,7 @@ LEASE_LOST = "The worker stopped answering and its lease ran out."
 Told = Literal["queued", "taken", "requeued"]
 
 
-class Before(NamedTuple):
+class Before(Struct, frozen=True, gc=False):
     """What a job was before its end, to take the end back when it could not be written."""
 
     status: Status
@@ -56,8 +58,8 @@ class Sink(Protocol):
     def revived(self, job: Job, was: Status) -> None:
         """A job that had ended as `was` is in the queue again."""
 
-    def told(self, kind: Told, job: Job, worker_id: str | None) -> None:
-        """Something for the listeners."""
+    def told(self, kind: Told, jobs: Sequence[Job], worker_id: str | None) -> None:
+        """Something for the listeners, of jobs of one endpoint, at least one."""
 
 
 class Transitions:
@@ -87,9 +89,10 @@ class Transitions:
         return queue
 
     def _tick(self, now: float) -> float:
-        if now > self._now:
-            self._now = now
-        return self._now
+        if now <= self._now:
+            return self._now
+        self._now = now
+        return now
 
     # The moves
 
@@ -101,7 +104,8 @@ class Transitions:
     def _entries(self) -> list[tuple[float, int]]:
         return [(self.due_at(job), seq) for seq, job in self.live.items()]
 
-    def _hand_out(self, queue: Queue, job: Job, worker_id: str, lease_s: float, now: float) -> None:
+    def _hand_out(self, queue: Queue, job: Job, worker_id: str, lease_s: float, timeout_s: float, now: float) -> None:
+        """Gives a job that was taken out of its line to a worker. `timeout_s` is the endpoint's execution timeout."""
         job.status = IN_PROGRESS
         job.attempt += 1
         job.worker_id = worker_id
@@ -110,9 +114,9 @@ class Transitions:
         _close(job, "queued", now)
         job.phases.append(Phase("run", now, None, job.attempt))
         queue.running[job.id] = job
-        self._deadlines.push(min(job.lease_until, now + self._timeout_s(job)), job.seq)  # the ttl has its entry
+        own_ms = job.policy.execution_timeout_ms
+        self._deadlines.push(now + min(lease_s, own_ms / 1000 if own_ms else timeout_s), job.seq)  # the ttl has its own
         self._sink.touched(job)
-        self._sink.told("taken", job, worker_id)
 
     def _lose(self, job: Job, reason: str, now: float) -> None:
         if job.losses >= self.endpoint(job.endpoint).retries:
@@ -142,7 +146,7 @@ class Transitions:
             self.due_at(job), job.seq
         )  # a job that was loaded while it ran is watched for its lease alone
         self._sink.touched(job)
-        self._sink.told("requeued", job, worker_id)
+        self._sink.told("requeued", (job,), worker_id)
         return True
 
     def _end(
@@ -155,8 +159,7 @@ class Transitions:
         outcome: Outcome | None = None,
         lost: bool = False,
     ) -> None:
-        queue = self.queue(job.endpoint)
-        running = job.status is IN_PROGRESS
+        queue, running = self.queue(job.endpoint), job.status is IN_PROGRESS
         phase = _close(job, "run" if running else "queued", now)
         start = phase.start if phase is not None else now
         before = Before(
@@ -167,7 +170,7 @@ class Transitions:
             if phase is not None and outcome is not None and outcome.run_s is not None:
                 phase.start = max(start, now - outcome.run_s)  # what is before it is the way to the handler
         else:
-            del queue.line(job)[job.id]
+            queue.line(job).pop(job.id, None)
             if job.attempt:
                 job.attempt += 1  # an end after an earlier hand-out has a number, and a webhook id, of its own
         job.status, job.finished_at, job.output, job.error = status, now, output, error
@@ -177,7 +180,10 @@ class Transitions:
         if lost:
             job.losses += 1
         self.live.pop(job.seq, None)
-        self._count(queue, status, 1)
+        if status is COMPLETED:
+            queue.completed += 1
+        else:
+            self._count(queue, status, 1)
         self._sink.ended(job, before)
 
     @staticmethod
@@ -198,10 +204,9 @@ class Transitions:
         return f"The job was not finished within its time to live of {self._ttl_s(job):g} s."
 
     def _ttl_s(self, job: Job) -> float:
-        ttl_ms = job.policy.ttl_ms
-        if ttl_ms:
-            return ttl_ms / 1000
-        return self.endpoint(job.endpoint).ttl_s if job.batch is None else BATCH_TTL_S
+        if job.policy.ttl_ms:
+            return job.policy.ttl_ms / 1000
+        return BATCH_TTL_S if job.batch is not None else self.endpoint(job.endpoint).ttl_s
 
     def due_at(self, job: Job) -> float:
         """When the job needs the clock next: its ttl, its execution timeout or its lease."""
@@ -216,7 +221,8 @@ class Transitions:
         """Takes an end back."""
         queue = self.queue(job.endpoint)
         self._count(queue, job.status, -1)
-        job.status, job.attempt, job.lease_until, job.expires_at, job.progress, job.losses = before[:6]
+        job.status, job.attempt, job.losses = before.status, before.attempt, before.losses
+        job.lease_until, job.expires_at, job.progress = before.lease_until, before.expires_at, before.progress
         job.finished_at = job.output = job.error = job.log_range = None
         if before.open_phase is not None:
             before.open_phase.start, before.open_phase.end = before.phase_start, None
@@ -232,14 +238,16 @@ class Transitions:
         worker_id = job.worker_id if job.status is IN_PROGRESS else None
         queue.line(job).pop(job.id, None)
         queue.running.pop(job.id, None)
-        self.settle(job)
+        self.live.pop(job.seq, None)
+        self.settle(job.endpoint, (job,))
         job.status = CANCELLED
         return worker_id
 
-    def settle(self, job: Job) -> None:
-        """The end is durable: the job leaves memory."""
-        self.queue(job.endpoint).jobs.pop(job.id, None)
-        self.live.pop(job.seq, None)
+    def settle(self, endpoint: str, jobs: Iterable[Job]) -> None:
+        """The ends are durable: the jobs leave memory."""
+        known = self.queue(endpoint).jobs
+        for job in jobs:
+            known.pop(job.id, None)
 
 
 def _close(job: Job, name: str, now: float) -> Phase | None:

@@ -36,12 +36,7 @@ class Waits:
 
     def add(self, seq: int, wait: Wait) -> None:
         """Begins to wait for the job of that number."""
-        waits = self._waits
-        known = waits.get(seq)
-        if known is None:
-            waits[seq] = [wait]
-        else:
-            known.append(wait)
+        self._waits.setdefault(seq, []).append(wait)
         self._deadlines.push(wait.until, seq)
         if wait.until < self._rings_at:
             self._arm(wait.until)
@@ -60,7 +55,10 @@ class Waits:
         if waits is None:
             return False
         for wait in waits:
-            _tell(wait, job)
+            try:  # as _tell does, without the call
+                wait.tell(job)
+            except Exception:
+                log.exception("store.waiter_failed")
         return True
 
     def gone(self, seq: int) -> None:

@@ -108,13 +108,10 @@ class WorkerSide(Base):
     def finish_soon(self, results: Sequence[tuple[Lease, Outcome]]) -> tuple[list[bool], asyncio.Future[None]]:
         """`finish_many` without waiting: which of them count, and when they are durable (or StoreError)."""
         self._check_open()
-        now, state = time.time(), self._state
-        sound = [(lease, sound_outcome(outcome)) for lease, outcome in results]
-        if Spooled in {type(outcome.output) for _, outcome in sound}:
+        if Spooled in {type(outcome.output) for _, outcome in results}:
             raise ValueError("finish_soon takes small results; a file must be made durable by finish.")
-        counted = []
-        for lease, outcome in sound:
-            counted.append(state.finish(lease, outcome, outcome.output, now) is not None)
+        now, finish = time.time(), self._state.finish
+        counted = [finish(lease, sound_outcome(o), o.output, now) is not None for lease, o in results]
         return counted, self._changes.durable()
 
     async def _finish_large(self, lease: Lease, job: Job, outcome: Outcome, given: Payload, now: float) -> bool:

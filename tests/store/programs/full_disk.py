@@ -23,7 +23,7 @@ async def main(disk: Path) -> dict[str, Any]:
     store = SqliteStore(disk / "data", {})
     await store.open()
     cancelled: list[str] = []
-    store.listen(lambda event: cancelled.append(event.job.id) if event.kind == "ended" else None)
+    store.listen(lambda event: cancelled.extend(job.id for job in event.jobs), ["ended"])
 
     accepted: list[str] = []
     refused = await fill(store, accepted)
