@@ -317,3 +317,7 @@ async def test_new_jobs_are_told_together_before_anything_else(ground: Ground, s
     store.put_soon(last, lambda error: None)
     assert store.counts("e").queued == 2
     assert heard == [("queued", [last.id])], "who counts has heard of what it counts"
+    late: list[str] = []
+    store.put_soon(a_job(), lambda error: None)
+    store.listen(lambda event: late.append(event.kind))
+    assert store.counts("e").queued == 3 and late == [], "what was before is not for a new listener"

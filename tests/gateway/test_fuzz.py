@@ -37,6 +37,9 @@ def load(plane: GatewayPlane) -> Any:
     # A key that an earlier call has used for another job: that no document can rule out.
     accepted = schema.config.checks.positive_data_acceptance
     accepted.expected_statuses = [*accepted.expected_statuses, "422"]
+    # More requests than a batch takes at once may be more bytes than any body may have.
+    refused = schema.config.checks.negative_data_rejection
+    refused.expected_statuses = [*refused.expected_statuses, "413"]
     return schema
 
 

@@ -83,8 +83,8 @@ class Pool:
         if self._loop.draining:
             return
         self._follow_endpoint()
-        now = time.monotonic()
-        view = self.view(now)
+        view = self.view()
+        now = view.now
         if self._suspects and not (view.queued or view.queued_low or view.in_flight or len(self.lives) > view.live):
             self._uncap()  # nothing is left, so no suspect is either
         if view.live == 0 and self._held_back(now):
@@ -123,9 +123,10 @@ class Pool:
             self._loop.workers.retire(life, "endpoint changed")
         self.poke()
 
-    def view(self, now: float) -> View:
-        """What the policy may know, at `now`."""
+    def view(self) -> View:
+        """What the policy may know now, which is after every event that it was told of."""
         counts = self._loop.store.counts(self.endpoint.name)
+        now = time.monotonic()
         starting, idle, ready, elsewhere, slots = [], [], 0, 0, 0
         boot_s = self.boot_s or 1.0
         for life in self.lives.values():

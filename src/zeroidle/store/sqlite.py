@@ -113,7 +113,7 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
 
     def counts(self, endpoint: str) -> Counts:
         """From memory; exact."""
-        self._changes.tell_news()  # who counts and listens must not count twice what it hears of later
+        self._changes.tell_news()  # who listens has heard of all that it counts
         return self._state.counts(endpoint)
 
     def ahead(self, job: Job) -> int:
@@ -122,6 +122,7 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
 
     def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
         """Adds a listener, which hears of events of these kinds."""
+        self._changes.tell_news()  # what was before is not for this one
         for kind in kinds:
             self._changes.listeners[kind].append(listener)
 
