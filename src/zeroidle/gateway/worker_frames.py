@@ -152,12 +152,13 @@ def job_frames(session: WorkerSession, jobs: list[Job]) -> bytes:
 
 
 def _job_frame(job: Job, timeout_s: float | None, spool: Path) -> bytes:
-    job_id, own_ms = _id(job.id), job.policy.execution_timeout_ms
-    head = b'{"id":%b,"attempt":%d' % (job_id, job.attempt)
+    job_id, own_ms, started_at = _id(job.id), job.policy.execution_timeout_ms, job.started_at
     if own_ms is not None:
         timeout_s = own_ms / 1000
-    if timeout_s is not None and job.started_at is not None:
-        head += b',"deadline":%f' % (job.started_at + timeout_s)
+    if timeout_s is not None and started_at is not None:
+        head = b'{"id":%b,"attempt":%d,"deadline":%f' % (job_id, job.attempt, started_at + timeout_s)
+    else:
+        head = b'{"id":%b,"attempt":%d' % (job_id, job.attempt)
     if type(job.input) is bytes and job.envelope is None:
         body = b'{"id":%b,"input":%b}' % (job_id, job.input)
     elif isinstance(job.input, Spooled):

@@ -48,7 +48,10 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 def parse_report(body: bytes) -> Report:
     """Reads a small body. NaN and infinities become null; what is not JSON becomes an error for the caller."""
     try:
-        return _report(_envelope(body), None)
+        envelope = _envelope(body)
+        if envelope.error is msgspec.UNSET and envelope.status is msgspec.UNSET and envelope.stopPod is msgspec.UNSET:
+            return Report(_keep(envelope.output, None))  # nearly always
+        return _report(envelope, None)
     except msgspec.DecodeError:
         return _lenient(body, None)
 
@@ -117,11 +120,8 @@ def _inner(job: Job) -> bytes:
 
 
 def _report(envelope: _Envelope, spool: Path | None) -> Report:
-    output = _keep(envelope.output, spool)
-    if envelope.error is msgspec.UNSET and envelope.status is msgspec.UNSET and envelope.stopPod is msgspec.UNSET:
-        return Report(output)
     return Report(
-        output=output,
+        output=_keep(envelope.output, spool),
         error=_error_text(envelope.error),
         progress=_plain(envelope.status) == "IN_PROGRESS",
         stop=bool(_plain(envelope.stopPod)),

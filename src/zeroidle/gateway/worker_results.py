@@ -12,7 +12,6 @@ from zeroidle.errors import StoreError
 from zeroidle.gateway.worker_frames import Done
 from zeroidle.gateway.worker_report import Report, parse_report
 from zeroidle.gateway.worker_session import WorkerSession
-from zeroidle.job import Spooled
 from zeroidle.store.protocol import Outcome
 from zeroidle_worker.wire import LARGE, ProtocolError
 
@@ -50,10 +49,10 @@ class Results:
     def _enter(self, head: Done, report: Report) -> None:
         session, outcome = self._session, report.outcome(head.run_s, head.log)
         output = outcome.output
-        if isinstance(output, Spooled) or (output is not None and len(output) >= LARGE):
-            self._spawn(self._record([(head.id, head.attempt, outcome)], small=False))
-        else:
+        if output is None or (type(output) is bytes and len(output) < LARGE):
             self._batch.append((head.id, head.attempt, outcome))
+        else:
+            self._spawn(self._record([(head.id, head.attempt, outcome)], small=False))
         session.ended(session.drop(head.id, head.attempt), head.run_s)
         if head.refresh or report.stop:
             session.retire()

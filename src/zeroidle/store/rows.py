@@ -158,14 +158,12 @@ def job_row(job: Job, forget_at: float | None, bodies: list[Row], new: bool) -> 
 
 
 def _put_payload(payload: Payload | None, key: int, bodies: list[Row]) -> Value:
-    if payload is None:
-        return None
-    if isinstance(payload, Spooled):
-        return f"{payload.size_bytes}:{payload.path}"
-    if len(payload) <= INLINE_BYTES:
-        return payload
-    bodies.append((key, payload))
-    return len(payload)
+    if type(payload) is bytes:
+        if len(payload) <= INLINE_BYTES:
+            return payload
+        bodies.append((key, payload))
+        return len(payload)
+    return f"{payload.size_bytes}:{payload.path}" if isinstance(payload, Spooled) else None
 
 
 def payload_of(value: Value, data: Value) -> Payload | None:
