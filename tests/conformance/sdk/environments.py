@@ -16,7 +16,7 @@ CACHE = Path(__file__).parents[3] / ".cache" / "sdk"
 #: Tried on every run.
 FAST = ("1.12.0", "1.10.1", "1.9.1")
 
-#: Tried as well when ZEROIDLE_SLOW is set.
+#: Tried as well in the slow tier (scripts/test --all).
 SLOW = ("1.7.9", "1.5.3")
 
 #: Takes sync handlers only, and knows neither progress nor streams; slow too.
