@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from zeroidle.errors import StoreError
@@ -14,7 +14,7 @@ from zeroidle.store.batch import Batch
 from zeroidle.store.batch_records import BatchRecords
 from zeroidle.store.group import Done, Group
 from zeroidle.store.journal import Journal
-from zeroidle.store.protocol import EVENT_KINDS, EventKind, JobEvent
+from zeroidle.store.listeners import Listeners
 from zeroidle.store.recent import Recent
 from zeroidle.store.rows import draft_row, ended_row, job_row, new_ended_row, waiting_row
 from zeroidle.store.rows_beside import delivery_row
@@ -30,7 +30,7 @@ LAZY_S = 0.05
 AGAIN_S = 2.0
 
 
-class Commits:
+class Commits(Listeners):
     """The group that gathers, the one under way, and who waits for them.
 
     What may be lost in a crash (hand-outs, leases, progress, new jobs whose caller waits for their end) stays out of
@@ -41,18 +41,17 @@ class Commits:
     """
 
     def __init__(self, state: State, journal: Journal, spool: Spool) -> None:
+        super().__init__()
         self.state = state
         self.batches = BatchRecords(self.state)
         self.recent = Recent()
         self.keys: dict[tuple[str, str], Job] = {}
         self.webhook_bodies: dict[int, Spooled] = {}
-        self.listeners: dict[EventKind, list[Callable[[JobEvent], None]]] = {kind: [] for kind in EVENT_KINDS}
         self.on_restored: Callable[[str], None] = lambda endpoint: None
         self.on_deliveries: list[Done] = []
         self._journal = journal
         self._spool = spool
         self._group = Group()
-        self._news: list[Job] = []  # new jobs of one endpoint that the listeners have not heard of
         self._late: dict[int, Job] = {}  # new jobs that are in no group yet
         self._touched: dict[int, Job] = {}
         self._flying: Group | None = None
@@ -61,32 +60,6 @@ class Commits:
         self.error = StoreError()  # of the last commit that failed
         self._timer: asyncio.TimerHandle | None = None
         self.waits = Waits()
-
-    def told(self, kind: EventKind, jobs: Sequence[Job], worker_id: str | None) -> None:
-        """Something for the listeners, of jobs of one endpoint, at least one. Of new jobs they hear soon, of all that
-        came together at once, and before anything else."""
-        news = self._news
-        if kind == "queued" and (not news or news[0].endpoint == jobs[0].endpoint):
-            if not news:
-                asyncio.get_running_loop().call_soon(self.tell_news)
-            news += jobs
-            return
-        if news:
-            self.tell_news()
-        self._tell(JobEvent(kind, jobs[0].endpoint, jobs, worker_id))
-
-    def tell_news(self) -> None:
-        """Tells the listeners of the new jobs that they have not heard of."""
-        if self._news:
-            news, self._news = self._news, []
-            self._tell(JobEvent("queued", news[0].endpoint, news))
-
-    def _tell(self, event: JobEvent) -> None:
-        for listener in self.listeners[event.kind]:
-            try:
-                listener(event)
-            except Exception:
-                log.exception("store.listener_failed event=%s first=%s", event.kind, event.jobs[0].id)
 
     def enlist(self, job: Job) -> None:
         """Puts a new job into the next group, so that `durable` covers it."""

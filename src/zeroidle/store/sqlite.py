@@ -122,9 +122,7 @@ class SqliteStore(ClientSide, WorkerSide, BatchSide, Ledger):
 
     def listen(self, listener: Callable[[JobEvent], None], kinds: Iterable[EventKind] = EVENT_KINDS) -> None:
         """Adds a listener, which hears of events of these kinds."""
-        self._changes.tell_news()  # what was before is not for this one
-        for kind in kinds:
-            self._changes.listeners[kind].append(listener)
+        self._changes.listen(listener, kinds)
 
     async def expire(self, now: float) -> float | None:
         """Ends what is over its time (ttl: TIMED_OUT, also when running; execution timeout: TIMED_OUT), gives back
