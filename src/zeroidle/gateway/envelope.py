@@ -32,6 +32,7 @@ _ESCAPE = re.compile(
 _MARK = b"\xff"
 
 
+#: The value of a key that is not there: the decoder gives this very object, so `is` finds it out.
 _NOTHING = msgspec.Raw()
 
 

@@ -26,7 +26,7 @@ class State(Transitions):
     def put(self, job: Job, now: float) -> None:
         """Takes a new job. Raises Conflict when its id is taken."""
         now = self._tick(now)
-        queue = self.queues.get(job.endpoint) or self.queue(job.endpoint)
+        queue = self.queue(job.endpoint)
         if job.id in queue.jobs:
             raise Conflict(f"There is a job with the id {job.id} already.")
         self.last_seq = job.seq = self.last_seq + 1
